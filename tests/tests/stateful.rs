@@ -1,6 +1,7 @@
 //! Every operator with state, in processes that are killed. Two processes run all jobs of [`conformance::stateful`].
 //! They are killed with SIGKILL in turns and started again while input keeps coming. The output, as a `read_committed`
-//! reader finds it, must be what a plain computation over the input says, for each row and key.
+//! reader finds it, must be what a plain computation over the input says, for each row and key. Event times of windows,
+//! timers, patterns and joins of streams are out of order within the bound, and take one great step in between.
 //!
 //! Other suites kill in the same way: sessions, timers, tables, foreign keys, dead letters and patterns, with times out
 //! of order, in `operators.rs`; windowed counts in `exactly_once.rs`; the application of Kafka's smoke test in
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use conformance::reader::{KeptRecord, Tail, create_topic, read_to_end, until_stable};
 use conformance::stateful::{
-    END, Expected, Input, JOBS, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics,
+    DISORDER_MS, END, Expected, Input, JOBS, JUMP_MS, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics,
 };
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers};
@@ -44,11 +45,14 @@ const RESULTS_WAIT_MAX: Duration = Duration::from_secs(120);
 async fn every_operator_with_state_survives_kills(broker: TestBroker) {
     let seed = seed();
     let mut run = Run::start(&broker, seed).await;
-    for _ in 0..KILLS {
+    for kill in 0..KILLS {
         run.write().await;
         run.kill_one().await;
+        if kill == KILLS / 2 {
+            run.writer.step(JUMP_MS).await;
+        }
     }
-    run.end().await;
+    run.writer.step(3 * DAY_MS).await;
     let mut expected = Expected::new();
     for (key, results) in JOBS.iter().flat_map(|job| (job.expected)(&run.writer.input)) {
         assert!(expected.insert(key.clone(), results).is_none(), "two jobs have a row with results under {key}");
@@ -141,10 +145,10 @@ struct Run {
 impl Run {
     async fn start(broker: &TestBroker, seed: u64) -> Self {
         let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-        let [numbers, rows, compacted, names, output] =
-            ["numbers", "rows", "compacted", "names", "output"].map(|name| broker.unique(name));
-        let topics = Topics { numbers, rows, compacted, names, output };
-        for topic in [&topics.numbers, &topics.rows, &topics.names, &topics.output] {
+        let [numbers, disordered, rows, compacted, names, output] =
+            ["numbers", "disordered", "rows", "compacted", "names", "output"].map(|name| broker.unique(name));
+        let topics = Topics { numbers, disordered, rows, compacted, names, output };
+        for topic in [&topics.numbers, &topics.disordered, &topics.rows, &topics.names, &topics.output] {
             create_topic(&client, topic, PARTITIONS).await;
         }
         let configs = vec![("cleanup.policy".into(), "compact".into())];
@@ -159,8 +163,8 @@ impl Run {
         let application = broker.unique("stateful");
         let temporary = std::env::temp_dir().join(&application);
         std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
-        let Topics { numbers, rows, compacted, names, output } = &topics;
-        let arguments = [broker.bootstrap(), &application, numbers, rows, compacted, names, output];
+        let Topics { numbers, disordered, rows, compacted, names, output } = &topics;
+        let arguments = [broker.bootstrap(), &application, numbers, disordered, rows, compacted, names, output];
         let processes = (0..2).map(|_| WordCount::start_program(PROGRAM, &arguments, &temporary)).collect();
         let tail = Tail::start(&client, &topics.output, IsolationLevel::ReadCommitted).await;
         Self { client, topics, processes, writer, tail, victim: 0, rng: Rng::from_seed(seed), temporary }
@@ -184,11 +188,6 @@ impl Run {
         self.victim = 1 - self.victim;
     }
 
-    /// Ends all windows.
-    async fn end(&mut self) {
-        self.writer.end().await;
-    }
-
     /// Stops the processes; returns their logs.
     async fn stop(&mut self) -> String {
         let mut logs = String::new();
@@ -207,6 +206,7 @@ impl Run {
 struct Writer {
     producer: ExclusiveProducer,
     numbers: TopicHandle,
+    disordered: TopicHandle,
     rows: [TopicHandle; 2],
     rng: Rng,
     now: i64,
@@ -217,14 +217,14 @@ impl Writer {
     async fn open(client: &Client, topics: &Topics, seed: u64) -> Self {
         let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await.expect("a producer opens");
         let mut handles = Vec::new();
-        for topic in [&topics.numbers, &topics.rows, &topics.compacted, &topics.names] {
+        for topic in [&topics.numbers, &topics.disordered, &topics.rows, &topics.compacted, &topics.names] {
             handles.push(producer.topic(topic).await.expect("the topic is there"));
         }
-        let (numbers, rows) = (handles[0], [handles[1], handles[2]]);
-        let mut writer =
-            Self { producer, numbers, rows, rng: Rng::from_seed(seed), now: START_MS, input: Input::default() };
+        let (numbers, disordered, rows) = (handles[0], handles[1], [handles[2], handles[3]]);
+        let (rng, now, input) = (Rng::from_seed(seed), START_MS, Input::default());
+        let mut writer = Self { producer, numbers, disordered, rows, rng, now, input };
         for (key, name) in REMAINDERS.into_iter().zip(NAMES) {
-            writer.append(handles[3], key, Some(name.as_bytes()), START_MS);
+            writer.append(handles[4], key, Some(name.as_bytes()), START_MS);
         }
         writer.flush().await;
         writer
@@ -238,7 +238,8 @@ impl Writer {
             if self.rng.below(2) == 0 {
                 key = self.key();
             }
-            self.now += 100 + i64::try_from(self.rng.below(900)).expect("small");
+            // Even, and the disordered times odd.
+            self.now += 100 + 2 * self.below(450);
             let (at, number) = (self.now, self.input.numbers.len() + self.input.rows.len());
             if self.rng.below(4) == 0 {
                 let value = (self.rng.below(4) > 0).then(|| format!("row{number}"));
@@ -249,16 +250,19 @@ impl Writer {
                 self.input.rows.push(Row { key: key.to_owned(), value, at });
             } else {
                 let value = i64::try_from(number).expect("few");
+                let disordered_at = at - 1 - 2 * self.below(DISORDER_MS / 2);
                 self.append(self.numbers, key, Some(&value.to_be_bytes()), at);
-                self.input.numbers.push(Number { key: key.to_owned(), value, at });
+                self.append(self.disordered, key, Some(&value.to_be_bytes()), disordered_at);
+                self.input.numbers.push(Number { key: key.to_owned(), value, at, disordered_at });
             }
         }
         self.flush().await;
     }
 
-    /// Writes a record far in the future into every partition of every topic.
-    async fn end(&mut self) {
-        let at = self.now + 3 * DAY_MS;
+    /// Lets event time advance by so much: writes a record of then into every partition of every topic.
+    async fn step(&mut self, by: i64) {
+        self.now += by;
+        let at = self.now;
         for partition in (0..PARTITIONS).map(PartitionId) {
             let mut keys = (0..).map(|number| format!("{END}{number}"));
             let key = keys.find(|key| partition_for_key(key.as_bytes(), PARTITIONS) == partition);
@@ -266,9 +270,15 @@ impl Writer {
             for topic in self.rows {
                 self.append(topic, &key, Some(b"end"), at);
             }
-            self.append(self.numbers, &key, Some(&0_i64.to_be_bytes()), at);
+            for topic in [self.numbers, self.disordered] {
+                self.append(topic, &key, Some(&0_i64.to_be_bytes()), at);
+            }
         }
         self.flush().await;
+    }
+
+    fn below(&mut self, bound: i64) -> i64 {
+        self.rng.below(bound.unsigned_abs()).cast_signed()
     }
 
     fn key(&mut self) -> &'static str {

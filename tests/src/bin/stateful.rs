@@ -1,5 +1,5 @@
 //! One process of the jobs of [`conformance::stateful`]:
-//! `stateful BROKERS APPLICATION_ID NUMBERS ROWS COMPACTED NAMES OUTPUT`. `APPLICATION_ID` begins the names of their
+//! `stateful BROKERS APPLICATION_ID NUMBERS DISORDERED ROWS COMPACTED NAMES OUTPUT`. `APPLICATION_ID` begins the names of their
 //! applications.
 
 use std::process::ExitCode;
@@ -13,9 +13,10 @@ async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().unwrap_or_default();
     let (brokers, application_id) = (next(), next());
-    let topics = Topics { numbers: next(), rows: next(), compacted: next(), names: next(), output: next() };
+    let topics =
+        Topics { numbers: next(), disordered: next(), rows: next(), compacted: next(), names: next(), output: next() };
     if topics.output.is_empty() {
-        eprintln!("usage: stateful BROKERS APPLICATION_ID NUMBERS ROWS COMPACTED NAMES OUTPUT");
+        eprintln!("usage: stateful BROKERS APPLICATION_ID NUMBERS DISORDERED ROWS COMPACTED NAMES OUTPUT");
         return ExitCode::from(2);
     }
     let mut config = Config::new(&brokers);

@@ -41,6 +41,9 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
     let changes = of().to_table("table", I64).changes();
     put_out("changes", changes.map(|change| format!("{:?} {:?}", change.value.old, change.value.new)), output);
 
+    let changes = of().count("as-table", each).as_table().changes();
+    put_out("as-table", changes.map(|change| format!("{:?} {:?}", change.value.old, change.value.new)), output);
+
     let gathered =
         || of().cogroup(|sum: &mut i64, number| *sum += number.value).and(rows.clone(), |sum, _| *sum += OF_ROW);
     let both = gathered().aggregate("cogroup", I64, Emit::OnUpdate, || 0);
@@ -76,6 +79,8 @@ fn expected(input: &Input) -> Expected {
             let mut put_out = |row, result: String| rows.entry(row).or_default().push(result);
             let sum: i64 = so_far.iter().sum();
             put_out("count", so_far.len().to_string());
+            let count = so_far.len();
+            put_out("as-table", format!("{:?} {:?}", Some(count - 1).filter(|before| *before > 0), Some(count)));
             put_out("sum", sum.to_string());
             put_out("min", so_far.iter().min().expect("one at least").to_string());
             put_out("max", so_far.iter().max().expect("one at least").to_string());

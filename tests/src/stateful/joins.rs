@@ -6,7 +6,9 @@ use std::time::Duration;
 use processor::operator::{CoProcess, Scope, ValueState};
 use processor::{I64, JoinWindow, Nullable, Owned, Partitions, Rec, Text, Topology, Utf8};
 
-use super::{Expected, Input, Job, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics, put_out};
+use super::{
+    Expected, Input, Job, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics, disordered, put_out,
+};
 
 pub(super) const JOB: Job = Job { name: "joins", declare, expected };
 
@@ -50,35 +52,50 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
     let versions = job.versioned_table(&topics.rows, "versions", (Utf8, Text), Duration::from_secs(100));
     let names = job.global_table(&topics.names, Utf8, Text);
     let of = || numbers.clone();
+    let disordered = disordered(&mut job, topics);
 
     put_out("table", of().left_join_table(&rows, |number, row| beside(number.value, row.map(String::as_str))), output);
     put_out("inner-table", of().join_table(&rows, |number, row| beside(number.value, Some(row))), output);
     let with_compacted = of().left_join_table(&compacted, |number, row| beside(number.value, row.map(String::as_str)));
     put_out("compacted", with_compacted, output);
-    let with_version = of().left_join_versioned(&versions, |number, row| beside(number.value, row.map(String::as_str)));
+    let late = || disordered.clone();
+    let with_version =
+        late().left_join_versioned(&versions, |number, row| beside(number.value, row.map(String::as_str)));
     put_out("versioned", with_version, output);
+    let with_version = late().join_versioned(&versions, |number, row| beside(number.value, Some(row)));
+    put_out("inner-versioned", with_version, output);
     let with_name = of().left_join_global(
         &names,
         |number| usize::try_from(number.value % 3).ok().map(|remainder| REMAINDERS[remainder]),
         |number, name| beside(number.value, name.map(String::as_str)),
     );
     put_out("global", with_name, output);
+    let with_name = of().join_global(
+        &names,
+        |number| usize::try_from(number.value % 5).ok().map(|remainder| *REMAINDERS.get(remainder).unwrap_or(&"none")),
+        |number, name| beside(number.value, Some(name)),
+    );
+    put_out("inner-global", with_name, output);
     let connected = of().connect(row_changes.clone());
     put_out("connect", connected.process("connect", |uses| Beside { row: uses.value("row", Text) }), output);
 
     let texts = row_changes.filter_map(|row| row.value.clone());
     let window = JoinWindow::within(Duration::from_millis(2_000));
-    let inner = of().join("inner", texts.clone(), window, (I64, Text), |number, row| beside(*number, Some(row)));
+    let inner = late().join("inner", texts.clone(), window, (I64, Text), |number, row| beside(*number, Some(row)));
     put_out("inner", inner, output);
-    let left = of()
+    let left = late()
         .left_join("left", texts.clone(), window, (I64, Text), |number, row| beside(*number, row.map(String::as_str)));
     put_out("left", left, output);
-    let outer = of().outer_join("outer", texts, window, (I64, Text), pair);
+    let outer = late().outer_join("outer", texts, window, (I64, Text), pair);
     put_out("outer", outer, output);
 
     let latest = of().to_table("latest", I64);
     let tables = latest.outer_join(&rows, pair);
     put_out("tables", tables.map(|change| or_gone(&change.value)), output);
+    let tables = latest.join(&rows, |number, row| beside(*number, Some(row)));
+    put_out("inner-tables", tables.map(|change| or_gone(&change.value)), output);
+    let tables = latest.left_join(&rows, |number, row| beside(*number, row.map(String::as_str)));
+    put_out("left-tables", tables.map(|change| or_gone(&change.value)), output);
     job.build().expect("the topology is sound")
 }
 
@@ -123,15 +140,25 @@ fn or_gone(row: &Option<String>) -> String {
 fn expected(input: &Input) -> Expected {
     let mut expected = Expected::new();
     let mut in_order = BTreeMap::<String, Vec<String>>::new();
-    for Number { key, value, at } in &input.numbers {
-        let before = input.rows.iter().rev().find(|row| row.key == *key && row.at < *at);
-        let row = before.and_then(|row| row.value.as_deref());
+    for Number { key, value, at, disordered_at } in &input.numbers {
+        let row_at = |at: i64| {
+            let before = input.rows.iter().rev().find(|row| row.key == *key && row.at < at);
+            before.and_then(|row| row.value.as_deref())
+        };
+        let (row, version) = (row_at(*at), row_at(*disordered_at));
         let mut put_out = |name: &str, result| in_order.entry(format!("{name} {key}")).or_default().push(result);
-        for name in ["table", "compacted", "versioned", "connect"] {
+        for name in ["table", "compacted", "connect"] {
             put_out(name, beside(*value, row));
         }
-        if row.is_some() {
-            put_out("inner-table", beside(*value, row));
+        put_out("versioned", beside(*value, version));
+        for (name, row) in [("inner-table", row), ("inner-versioned", version)] {
+            if row.is_some() {
+                put_out(name, beside(*value, row));
+            }
+        }
+        let name = usize::try_from(value % 5).ok().and_then(|remainder| NAMES.get(remainder));
+        if let Some(name) = name {
+            put_out("inner-global", beside(*value, Some(name)));
         }
         put_out("global", beside(*value, usize::try_from(value % 3).ok().map(|remainder| NAMES[remainder])));
     }
@@ -143,6 +170,10 @@ fn expected(input: &Input) -> Expected {
         let (number, row) = (latest.get(key), rows.get(key).copied().flatten());
         let both = (number.is_some() || row.is_some()).then(|| pair(number, row));
         expected.insert(format!("tables {key}"), Results::EndsWith(both));
+        let both = number.zip(row).map(|(number, row)| beside(*number, Some(row)));
+        expected.insert(format!("inner-tables {key}"), Results::EndsWith(both));
+        let left = number.map(|number| beside(*number, row.map(String::as_str)));
+        expected.insert(format!("left-tables {key}"), Results::EndsWith(left));
     }
     expected
 }
@@ -171,8 +202,9 @@ fn expected_foreign(input: &Input) -> Expected {
 fn pairs(input: &Input, expected: &mut Expected) {
     let mut found = BTreeMap::<String, Vec<String>>::new();
     let rows: Vec<(&Row, &String)> = input.rows.iter().filter_map(|row| Some((row, row.value.as_ref()?))).collect();
-    let is_pair =
-        |number: &Number, row: &Row| number.key == row.key && number.at.abs_diff(row.at) <= WITHIN_MS.unsigned_abs();
+    let is_pair = |number: &Number, row: &Row| {
+        number.key == row.key && number.disordered_at.abs_diff(row.at) <= WITHIN_MS.unsigned_abs()
+    };
     for number in &input.numbers {
         let partners: Vec<_> = rows.iter().filter(|(row, _)| is_pair(number, row)).map(|(_, text)| *text).collect();
         let mut put_out = |name: &str, result| found.entry(format!("{name} {}", number.key)).or_default().push(result);

@@ -12,17 +12,20 @@ mod windows;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::time::Duration;
 
-use processor::operator::Chain;
-use processor::topology::{Stream, WindowedStream};
+use processor::operator::{Chain, RecordTime, Source};
+use processor::topology::{Builder, Stream, WindowedStream};
 use processor::types::InWindow;
-use processor::{Owned, Text, Topology, Utf8};
+use processor::{I64, Owned, Text, Topology, Utf8, Watermark};
 
 /// The topics of the jobs.
 #[derive(Clone, Debug)]
 pub struct Topics {
     /// Numbers (eight bytes, big endian) by key.
     pub numbers: String,
+    /// The same numbers, with the event times [`Number::disordered_at`].
+    pub disordered: String,
     /// Rows by key: text, or null for a row that is deleted.
     pub rows: String,
     /// The same as `rows`, in a compacted topic.
@@ -53,6 +56,8 @@ pub struct Number {
     pub value: i64,
     /// Its event time; no two numbers or rows have the same.
     pub at: i64,
+    /// Its event time in the other topic: earlier than `at` by less than [`DISORDER_MS`], and no row has the same.
+    pub disordered_at: i64,
 }
 
 /// A row, and its event time.
@@ -66,7 +71,13 @@ pub struct Row {
     pub at: i64,
 }
 
-/// The input, in the order of its times.
+/// The bound of the disorder of event times.
+pub const DISORDER_MS: i64 = 4_000;
+
+/// The step of event time in the middle of the input, which is long beside everything before it and behind it.
+pub const JUMP_MS: i64 = 60 * 60 * 1_000;
+
+/// The input, in the order in which it is written: that of its times, but for the disordered ones.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
     /// The numbers.
@@ -129,14 +140,29 @@ impl Results {
 }
 
 impl Input {
-    /// The numbers of each key, with their times.
+    /// The numbers of each key, with their times, in the order in which they are written.
     fn by_key(&self) -> BTreeMap<&str, Vec<(i64, i64)>> {
+        self.numbers_by_key(|number| number.at)
+    }
+
+    /// As [`Input::by_key`], with the disordered times.
+    fn disordered_by_key(&self) -> BTreeMap<&str, Vec<(i64, i64)>> {
+        self.numbers_by_key(|number| number.disordered_at)
+    }
+
+    fn numbers_by_key(&self, at: impl Fn(&Number) -> i64) -> BTreeMap<&str, Vec<(i64, i64)>> {
         let mut by_key = BTreeMap::<&str, Vec<_>>::new();
-        for Number { key, value, at } in &self.numbers {
-            by_key.entry(key).or_default().push((*value, *at));
+        for number in &self.numbers {
+            by_key.entry(&*number.key).or_default().push((number.value, at(number)));
         }
         by_key
     }
+}
+
+/// Declares the stream of the numbers with disordered times.
+fn disordered(job: &mut Builder, topics: &Topics) -> Stream<Utf8, Source<Utf8, I64, RecordTime>> {
+    let bound = Duration::from_millis(DISORDER_MS.unsigned_abs());
+    job.keyed_stream(&topics.disordered, Utf8, I64).watermark(Watermark::bounded(bound))
 }
 
 /// Sends the results of a row to the output.

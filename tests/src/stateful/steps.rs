@@ -1,14 +1,15 @@
-//! Steps of one's own with each kind of store and both clocks, patterns of events, and calls to the outside.
+//! Steps of one's own with each kind of store and both clocks, stores that forget, patterns of events, and calls to the
+//! outside.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use processor::cep::{Pattern, Skip};
 use processor::operator::{ListState, MapState, Process, Scope, TimelineState, ValueState};
-use processor::{CallOptions, Clock, I64, Owned, Rec, Text, TimestampMs, Topology, U64, Utf8};
+use processor::{CallOptions, Clock, Emit, I64, Owned, Rec, Text, TimestampMs, Topology, Ttl, U64, Utf8};
 use tokio::time::sleep;
 
-use super::{Expected, Input, Job, Results, Topics, put_out};
+use super::{Expected, Input, JUMP_MS, Job, Results, Topics, disordered, put_out};
 
 pub(super) const JOB: Job = Job { name: "steps", declare, expected };
 
@@ -17,6 +18,8 @@ const WITHIN_MS: i64 = 10_000;
 /// Interval of the timers by the time of day.
 const CLOCK_MS: i64 = 200;
 const LAST: usize = 3;
+/// A store forgets its entries at the step of event time in the middle of the input, and at no other time.
+const TTL_MS: i64 = JUMP_MS / 2;
 
 /// Uses each kind of store, and both clocks. The results have the name of their row beside them.
 #[derive(Clone)]
@@ -81,7 +84,7 @@ fn remainder(value: i64) -> String {
 
 fn declare(application_id: &str, topics: &Topics) -> Topology {
     let (mut job, output) = (Topology::builder(application_id), &topics.output);
-    let numbers = job.keyed_stream(&topics.numbers, Utf8, I64);
+    let numbers = disordered(&mut job, topics);
     let shelf = numbers.clone().process("shelf", |uses| Shelf {
         previous: uses.value("previous", I64),
         last: uses.list("last", I64),
@@ -93,6 +96,10 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
         .select_key(Text, |result| format!("{} {}", result.value.0, result.key))
         .map(|result| result.value.1.clone())
         .to(output, Text, Text);
+
+    let forgotten = numbers.clone().count("forgotten", Emit::EveryUpdate).map(|count| count.value.to_string());
+    put_out("forgotten", forgotten, output);
+    job.ttl("forgotten", Ttl::event(Duration::from_millis(TTL_MS.unsigned_abs())));
 
     let pattern = Pattern::begin("first", |number: &i64| number % 3 == 0).next("second", |number| number % 3 == 1);
     let found = numbers
@@ -112,9 +119,10 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
 
 fn expected(input: &Input) -> Expected {
     let mut expected = Expected::new();
-    for (key, numbers) in input.by_key() {
+    for (key, numbers) in input.disordered_by_key() {
         let (mut stores, mut remainders) = (Vec::new(), BTreeMap::<String, u64>::new());
         let (mut windows, mut patterns) = (BTreeMap::<i64, i64>::new(), Vec::new());
+        let (mut count, mut counts_kept) = (0, Vec::new());
         for (index, (value, at)) in numbers.iter().enumerate() {
             let before = index.checked_sub(1).map(|index| numbers[index]);
             let last: Vec<i64> =
@@ -123,11 +131,16 @@ fn expected(input: &Input) -> Expected {
             let counts: Vec<String> = remainders.iter().map(|(name, count)| format!("{name}:{count}")).collect();
             stores.push(format!("{:?} {last:?} {}", before.map(|(value, _)| value), counts.join(" ")));
             *windows.entry(at - at % SIZE_MS).or_default() += value;
-            if let Some((first, begun)) = before
-                && (first % 3, value % 3) == (0, 1)
-                && at - begun < WITHIN_MS
-            {
-                patterns.push(format!("{:?} {:?}", Some(first), Some(value)));
+            count = if before.is_some_and(|(_, before)| at - before > TTL_MS) { 1 } else { count + 1 };
+            counts_kept.push(count.to_string());
+        }
+        // Patterns see the events in the order of their times.
+        let mut in_order = numbers.clone();
+        in_order.sort_by_key(|(_, at)| *at);
+        for pair in in_order.windows(2) {
+            let ((first, begun), (second, at)) = (pair[0], pair[1]);
+            if (first % 3, second % 3) == (0, 1) && at - begun < WITHIN_MS {
+                patterns.push(format!("{:?} {:?}", Some(first), Some(second)));
             }
         }
         let sum = numbers.iter().map(|(value, _)| value).sum();
@@ -137,7 +150,8 @@ fn expected(input: &Input) -> Expected {
         calls.sort();
         expected.insert(format!("calls-unordered {key}"), Results::InAnyOrder(calls));
         let windows = windows.into_iter().map(|(start, sum)| format!("{start} {sum}")).collect();
-        for (row, results) in [("stores", stores), ("event-timers", windows), ("pattern", patterns)] {
+        let rows = [("stores", stores), ("event-timers", windows), ("pattern", patterns), ("forgotten", counts_kept)];
+        for (row, results) in rows {
             if !results.is_empty() {
                 expected.insert(format!("{row} {key}"), Results::InOrder(results));
             }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use processor::{
-    Count, Days, Emit, I64, ProcessingTime, SessionWindow, Sliding, Topology, Trigger, TriggerResult, TriggerScope,
-    Tumbling, Utf8,
+    Count, Days, Emit, I64, ProcessingTime, SessionWindow, Sliding, SlidingByRecord, Topology, Trigger, TriggerResult,
+    TriggerScope, Tumbling,
 };
 
-use super::{Expected, Input, Job, Results, Topics, put_out, put_windows_out, sums};
+use super::{Expected, Input, Job, Results, Topics, disordered, put_out, put_windows_out, sums};
 
 pub(super) const JOB: Job = Job { name: "windows", declare, expected };
 
@@ -17,6 +17,7 @@ const SIZE_MS: i64 = 10_000;
 const SLIDING_MS: i64 = 20_000;
 const SLIDE_MS: i64 = 5_000;
 const GAP_MS: i64 = 3_000;
+const DIFFERENCE_MS: i64 = 2_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Puts a window out at every third record and at its end, and lets it begin anew.
@@ -33,7 +34,7 @@ impl Trigger for Thrice {
 
 fn declare(application_id: &str, topics: &Topics) -> Topology {
     let (mut job, output) = (Topology::builder(application_id), &topics.output);
-    let numbers = job.keyed_stream(&topics.numbers, Utf8, I64);
+    let numbers = disordered(&mut job, topics);
     let tens = || numbers.clone().window(Tumbling::of(10 * SECOND));
     put_windows_out("close", tens().sum("close", Emit::OnClose, |number| number.value), output);
     put_windows_out("end", tens().sum("end", Emit::AtEnd, |number| number.value), output);
@@ -49,6 +50,29 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
     put_windows_out("sliding", sliding.sum("sliding", Emit::OnClose, |number| number.value), output);
     let sessions = numbers.clone().window(SessionWindow::gap(3 * SECOND));
     put_windows_out("session", sessions.sum("session", Emit::OnClose, |number| number.value), output);
+    let around = || numbers.clone().window(SlidingByRecord::within(2 * SECOND));
+    put_windows_out("around", around().sum("around", Emit::OnClose, |number| number.value), output);
+    put_windows_out("around-update", around().sum("around-update", Emit::OnUpdate, |number| number.value), output);
+    let sliding = numbers.clone().window(Sliding::of(20 * SECOND).every(5 * SECOND));
+    let squares = sliding.aggregate_merged(
+        "squares",
+        I64,
+        Emit::OnClose,
+        || 0,
+        |sum, number| *sum += number.value * number.value,
+        |sum, later| *sum += later,
+    );
+    put_windows_out("squares", squares, output);
+    let sessions = numbers.clone().window(SessionWindow::gap(3 * SECOND));
+    let squares = sessions.aggregate_merged(
+        "session-squares",
+        I64,
+        Emit::OnClose,
+        || 0,
+        |sum, number| *sum += number.value * number.value,
+        |sum, later| *sum += later,
+    );
+    put_windows_out("session-squares", squares, output);
     let days = numbers.clone().window(Days::in_zone("UTC").expect("it is in the database"));
     put_windows_out("day", days.sum("day", Emit::OnClose, |number| number.value), output);
 
@@ -65,22 +89,27 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
 
 fn expected(input: &Input) -> Expected {
     let mut expected = Expected::new();
-    for (key, numbers) in input.by_key() {
-        let (mut tens, mut sliding, mut sessions, mut days) =
-            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut session: Option<(i64, i64)> = None;
+    for (key, numbers) in input.disordered_by_key() {
+        let (mut tens, mut sliding, mut days) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (number, at) in &numbers {
             tens.entry(at - at % SIZE_MS).or_insert_with(Vec::new).push(*number);
             days.entry(at - at % DAY_MS).or_insert_with(Vec::new).push(*number);
             for start in (at - SLIDING_MS + 1..=*at).filter(|start| start % SLIDE_MS == 0) {
                 sliding.entry(start).or_insert_with(Vec::new).push(*number);
             }
-            let start = session.filter(|(_, last)| at - last <= GAP_MS).map_or(*at, |(start, _)| start);
-            session = Some((start, *at));
-            sessions.entry(start).or_insert_with(Vec::new).push(*number);
         }
-        for (row, windows) in [("sliding", &sliding), ("session", &sessions), ("day", &days)] {
+        let (sessions, around) = (sessions(&numbers), around(&numbers));
+        for (row, windows) in [("sliding", &sliding), ("session", &sessions), ("day", &days), ("around", &around)] {
             sums(&mut expected, row, key, windows);
+        }
+        for (start, numbers) in &around {
+            let sum = numbers.iter().sum::<i64>().to_string();
+            expected.insert(format!("around-update {key} {start}"), Results::EndsWith(Some(sum)));
+        }
+        for (row, windows) in [("squares", sliding), ("session-squares", sessions)] {
+            let square = |numbers: Vec<i64>| numbers.into_iter().map(|number| number * number).collect::<Vec<_>>();
+            let windows = windows.into_iter().map(|(start, numbers)| (start, square(numbers)));
+            sums(&mut expected, row, key, &windows.collect());
         }
         for row in ["close", "end", "late", "final"] {
             sums(&mut expected, row, key, &tens);
@@ -112,4 +141,27 @@ fn expected(input: &Input) -> Expected {
         expected.insert(format!("clock {key}"), Results::SumsUpTo(numbers.iter().sum()));
     }
     expected
+}
+
+/// The sessions of some numbers.
+fn sessions(numbers: &[(i64, i64)]) -> BTreeMap<i64, Vec<i64>> {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_by_key(|(_, at)| *at);
+    let (mut sessions, mut session) = (BTreeMap::new(), None::<(i64, i64)>);
+    for (number, at) in numbers {
+        let start = session.filter(|(_, last)| at - last <= GAP_MS).map_or(at, |(start, _)| start);
+        session = Some((start, at));
+        sessions.entry(start).or_insert_with(Vec::new).push(number);
+    }
+    sessions
+}
+
+/// The windows that some numbers end and begin.
+fn around(numbers: &[(i64, i64)]) -> BTreeMap<i64, Vec<i64>> {
+    let starts = numbers.iter().flat_map(|(_, at)| [at - DIFFERENCE_MS, at + 1]);
+    let inside = |start: i64| {
+        let numbers = numbers.iter().filter(move |(_, at)| (start..=start + DIFFERENCE_MS).contains(at));
+        numbers.map(|(number, _)| *number).collect::<Vec<_>>()
+    };
+    starts.map(|start| (start, inside(start))).filter(|(_, numbers)| !numbers.is_empty()).collect()
 }
