@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kafka_wire::admin::NewTopic;
 use kafka_wire::blocking::Client;
-use kafka_wire::client::{ClientConfig, GroupConsumerConfig, ResetPolicy, Subscription};
+use kafka_wire::client::{ClientConfig, GroupConsumer, ResetPolicy};
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 
 pub(crate) fn blocking(servers: &str, topic: &str) -> Result<(), Box<dyn Error>> {
@@ -17,9 +17,8 @@ pub(crate) fn blocking(servers: &str, topic: &str) -> Result<(), Box<dyn Error>>
     println!("partition {} offset {:?}", written.partition, written.offset);
     producer.close()?;
 
-    let mut config = GroupConsumerConfig::new(format!("readers-of-{topic}"), Subscription::Topics(vec![topic.into()]));
-    config.auto_offset_reset = ResetPolicy::Earliest;
-    let mut consumer = client.group_consumer(config)?;
+    let readers = GroupConsumer::builder(format!("readers-of-{topic}")).topics([topic]);
+    let mut consumer = client.group_consumer(readers.auto_offset_reset(ResetPolicy::Earliest))?;
     if let Some(record) = consumer.next(Duration::from_secs(30))? {
         println!("{} @ {}: {:?}", record.partition, record.offset, record.value);
     }

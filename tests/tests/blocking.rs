@@ -8,17 +8,21 @@ use std::time::Duration;
 use conformance::{TestBroker, on_both_brokers};
 use kafka_wire::admin::{GroupFilter, NewTopic};
 use kafka_wire::blocking::Client;
-use kafka_wire::client::{ClientConfig, GroupConsumerConfig, GroupOffsets, ResetPolicy, Subscription};
-use kafka_wire::cluster::TopicPartition;
-use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+use kafka_wire::client::{
+    ClientConfig, ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupOffsets, ResetPolicy, Subscription,
+};
+use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use kafka_wire::producer::{NewRecord, ProducerConfig, ProducerRecord};
 use kafka_wire::protocol::ErrorCode;
-use kafka_wire::types::{IsolationLevel, PartitionId};
+use kafka_wire::record::Record;
+use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use kafka_wire::wire::Str;
 use tokio::time::Instant;
 
 on_both_brokers!(
     threads_share_a_producer,
     records_are_read_and_moved_in_a_transaction,
+    a_session_and_the_handles_of_one_owner_block,
     a_poll_ends_when_its_time_is_over,
     the_example_runs,
 );
@@ -115,6 +119,61 @@ async fn records_are_read_and_moved_in_a_transaction(broker: TestBroker) {
         let outcomes = client.admin().delete_topics(&[Str::from(output), "no-such-topic".into()]).expect("an answer");
         assert_eq!(outcomes[0].1, Ok(()));
         assert_eq!(outcomes[1].1.as_ref().expect_err("missing").code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    })
+    .await;
+}
+
+async fn a_session_and_the_handles_of_one_owner_block(broker: TestBroker) {
+    let (input, output) = (broker.unique("input"), broker.unique("output"));
+    let (group, id) = (broker.unique("group"), broker.unique("session"));
+    without_async(&broker, move |bootstrap| {
+        let client = connect(&bootstrap);
+        create(&client, &input);
+        create(&client, &output);
+        let mut producer = client.exclusive_producer(ProducerConfig::default()).expect("it opens");
+        let topic = producer.topic(&input).expect("it is there");
+        for value in ["one", "two"] {
+            producer.append(topic, PartitionId(0), NewRecord::of(value.as_bytes())).expect("there is room");
+        }
+        producer.flush().expect("both are written");
+        assert_eq!(producer.last_offset(topic, PartitionId(0)), Some(Offset(1)));
+        producer.close().expect("nothing is left");
+
+        let reads = GroupConsumer::builder(group.as_str()).topics([input.as_str()]);
+        let reads = reads.auto_offset_reset(ResetPolicy::Earliest);
+        let session = client.group_transact_session(reads, ProducerConfig::transactional(id.as_str()));
+        let mut session = session.expect("it opens").commit_interval(Duration::from_millis(20));
+        for _ in 0..2 {
+            let record = session.next(WAIT).expect("no error").expect("a record");
+            session.send(ProducerRecord::to(&output).value(&record.value.expect("it has one"))).expect("there is room");
+        }
+        assert!(session.next(Duration::from_millis(100)).expect("no error").is_none());
+        assert!(session.commit().expect("no error"), "everything is committed by now");
+        session.close().expect("nothing is open");
+        let partition = |topic: &str| TopicPartition::new(topic, PartitionId(0));
+        let admin = client.admin();
+        let committed = admin.fetch_all_offsets(&group).expect("an answer");
+        assert_eq!(committed.iter().map(|(one, at)| (one, at.offset.0)).collect::<Vec<_>>(), [(&partition(&input), 2)]);
+        admin
+            .commit_offsets(
+                &GroupMetadata::without_membership(group.as_str()),
+                &[(partition(&input), CommittedOffset::new(Offset(1)))],
+            )
+            .expect("nobody is a member");
+        let committed = admin.fetch_offsets(&group, &[partition(&input)]).expect("an answer");
+        assert_eq!(committed[0].1.as_ref().map(|committed| committed.offset), Some(Offset(1)));
+        assert!(admin.user_topics().expect("an answer").iter().any(|topic| *topic == *input));
+
+        let config = ConsumerConfig { isolation: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+        let mut values = Vec::new();
+        let handle = |_: &TopicPartition, record: Record<'_>| values.push(record.value.unwrap_or_default().to_vec());
+        client.read_to_end(&[partition(&output)], config, handle).expect("it ends");
+        assert_eq!(values, [b"one", b"two"]);
+        let mut consumer = client.consumer(config);
+        consumer.assign(partition(&input), Offset(0));
+        let fetched = consumer.poll(WAIT).expect("no error").expect("records");
+        assert_eq!(fetched.partition(), &partition(&input));
+        assert!(consumer.unassign(&partition(&input)));
     })
     .await;
 }

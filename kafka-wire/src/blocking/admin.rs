@@ -1,5 +1,6 @@
 //! Administration whose calls block.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Client;
@@ -14,13 +15,14 @@ use crate::admin::{
     TopicListing, TopicOutcomes, TransactionDescription, TransactionFilter, TransactionListing, TransactionToAbort,
     Voter, VoterEndpoint,
 };
-use crate::client::{AdminError, CoordinatorError, MetadataError, RequestError};
-use crate::cluster::TopicPartition;
-use crate::types::{BrokerId, IsolationLevel, Offset};
+use crate::client::{self, AdminError, CoordinatorError, MetadataError, OffsetsError, RequestError};
+use crate::cluster::{Cluster, CommittedOffset, CoordinatorKind, GroupMetadata, Topic, TopicPartition};
+use crate::producer::OpenError;
+use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset, PartitionId};
 use crate::wire::{Str, Uuid};
 
-/// The administration of a cluster: each method is that of [`client::Client`](crate::client::Client) with the same
-/// name, and blocks. It panics if async code calls it.
+/// The administration of a cluster: each method is that of [`client::Client`] with the same name, or the function of
+/// [`client`](crate::client), and blocks. It panics if async code calls it.
 #[derive(Clone, Debug)]
 pub struct Admin {
     client: Client,
@@ -56,6 +58,11 @@ blocking! {
     fn validate_topics(topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError>;
     fn delete_topics(names: &[Str]) -> Result<TopicOutcomes, RequestError>;
     fn delete_topics_by_id(ids: &[Uuid]) -> Result<Outcomes<Uuid>, RequestError>;
+    fn metadata(topics: &[Str]) -> Result<Arc<Cluster>, RequestError>;
+    fn topic(name: &str) -> Result<Arc<Topic>, MetadataError>;
+    fn leader(topic: &str, partition: PartitionId) -> Result<(BrokerId, LeaderEpoch), MetadataError>;
+    fn coordinator(kind: CoordinatorKind, key: &str) -> Result<BrokerId, CoordinatorError>;
+    fn user_topics() -> Result<Vec<Str>, RequestError>;
     fn list_topics() -> AdminResult<Vec<TopicListing>>;
     fn describe_topics(names: &[Str]) -> AdminResult<Outcomes<Str, TopicDescription>>;
     fn describe_topics_by_id(ids: &[Uuid]) -> AdminResult<Outcomes<Uuid, TopicDescription>>;
@@ -144,7 +151,66 @@ blocking! {
     fn abort_transaction(transaction: &TransactionToAbort) -> AdminResult<()>;
 }
 
+/// The offsets that groups have committed, and fencing: functions of [`client`](crate::client) there.
 impl Admin {
+    /// See [`client::fetch_offsets`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn fetch_offsets(
+        &self,
+        group_id: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
+        self.client.block_on(client::fetch_offsets(self.client.get(), group_id, partitions))
+    }
+
+    /// See [`client::fetch_unstable_offsets`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn fetch_unstable_offsets(
+        &self,
+        group_id: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
+        self.client.block_on(client::fetch_unstable_offsets(self.client.get(), group_id, partitions))
+    }
+
+    /// See [`client::fetch_all_offsets`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn fetch_all_offsets(&self, group_id: &str) -> Result<Vec<(TopicPartition, CommittedOffset)>, OffsetsError> {
+        self.client.block_on(client::fetch_all_offsets(self.client.get(), group_id))
+    }
+
+    /// See [`client::commit_offsets`]. For a group without members, `group` is
+    /// [`GroupMetadata::without_membership`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn commit_offsets(
+        &self,
+        group: &GroupMetadata,
+        offsets: &[(TopicPartition, CommittedOffset)],
+    ) -> Result<(), OffsetsError> {
+        self.client.block_on(client::commit_offsets(self.client.get(), group, offsets))
+    }
+
+    /// See [`client::fence`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn fence(&self, transactional_id: &str) -> Result<(), OpenError> {
+        self.client.block_on(client::fence(self.client.get(), transactional_id))
+    }
+
     pub(super) const fn new(client: Client) -> Self {
         Self { client }
     }

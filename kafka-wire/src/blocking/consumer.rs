@@ -9,8 +9,10 @@ use crate::client::{
     self, BatchRecords, ConsumerRecord, GroupConsumerError, OffsetCommitError, OffsetsError, Polled, Subscription,
 };
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use crate::consumer::Watermarks;
 use crate::metrics::ConsumerMetrics;
 use crate::types::Offset;
+use crate::wire::Str;
 
 /// A member of a consumer group. See [`client::GroupConsumer`] for its guarantees.
 ///
@@ -82,6 +84,11 @@ impl GroupConsumer {
         runtime.block_on(consumer.commit_offsets(offsets))
     }
 
+    /// Commits these offsets without waiting. A failure is logged as a warning.
+    pub fn commit_offsets_async(&mut self, offsets: Vec<(TopicPartition, CommittedOffset)>) {
+        drop(self.consumer.commit_offsets_async(offsets));
+    }
+
     /// Returns the offsets that the group has committed, in the order of `partitions`.
     ///
     /// # Errors
@@ -106,6 +113,18 @@ impl GroupConsumer {
         self.consumer.lag(partition)
     }
 
+    /// Returns the ends of an assigned partition, as of the last fetch.
+    #[must_use]
+    pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
+        self.consumer.watermarks(partition)
+    }
+
+    /// As [`seek`](Self::seek), to an offset with the epoch that was committed with it. See
+    /// [`client::GroupConsumer::seek_to`].
+    pub fn seek_to(&mut self, partition: &TopicPartition, to: CommittedOffset) -> bool {
+        self.consumer.seek_to(partition, to)
+    }
+
     /// Moves the position of an assigned partition. Returns whether it is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
         self.consumer.seek(partition, offset)
@@ -125,6 +144,12 @@ impl GroupConsumer {
     #[must_use]
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.consumer.assignment()
+    }
+
+    /// Returns the topics that are read; see [`client::GroupConsumer::subscription`].
+    #[must_use]
+    pub fn subscription(&self) -> &[Str] {
+        self.consumer.subscription()
     }
 
     /// Subscribes to other topics.

@@ -4,7 +4,7 @@
 //! use std::time::Duration;
 //!
 //! use kafka_wire::blocking::Client;
-//! use kafka_wire::client::{ClientConfig, GroupConsumerConfig, Subscription};
+//! use kafka_wire::client::{ClientConfig, GroupConsumer};
 //! use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,8 +14,7 @@
 //!     println!("partition {} offset {:?}", written.partition, written.offset);
 //!     producer.close()?;
 //!
-//!     let topics = Subscription::Topics(vec!["orders".into()]);
-//!     let mut consumer = client.group_consumer(GroupConsumerConfig::new("billing", topics))?;
+//!     let mut consumer = client.group_consumer(GroupConsumer::builder("billing").topics(["orders"]))?;
 //!     while let Some(record) = consumer.next(Duration::from_secs(10))? {
 //!         println!("{} @ {}: {:?}", record.partition, record.offset, record.value);
 //!     }
@@ -30,7 +29,10 @@
 
 mod admin;
 mod consumer;
+mod exclusive;
+mod partitions;
 mod producer;
+mod session;
 
 use std::fmt;
 use std::io;
@@ -42,11 +44,20 @@ use tokio::sync::oneshot;
 
 pub use admin::Admin;
 pub use consumer::GroupConsumer;
+pub use exclusive::ExclusiveProducer;
+pub use partitions::Consumer;
 pub use producer::{PendingDelivery, Producer};
+pub use session::GroupTransactSession;
 
-use crate::client::{self, ClientConfig, ConnectError, GroupConsumerConfig, GroupConsumerError};
+use crate::client::{
+    self, ClientConfig, ConnectError, Connector, GroupConsumerBuilder, GroupConsumerConfig, GroupConsumerError,
+    GroupTransactError, ReadToEndError,
+};
+use crate::cluster::TopicPartition;
+use crate::consumer::ConsumerConfig;
 use crate::metrics::ClientMetrics;
 use crate::producer::{OpenError, ProducerConfig};
+use crate::record::Record;
 
 /// A client, from which producers, consumers and the administration are made. Clones share everything.
 #[derive(Clone)]
@@ -75,8 +86,25 @@ impl Client {
     /// If it is called by async code.
     #[track_caller]
     pub fn connect(config: ClientConfig) -> Result<Self, StartError> {
+        Self::start(client::Client::connect(config))
+    }
+
+    /// As [`Client::connect`], over the streams that `connector` opens; see [`client::Client::connect_with`].
+    ///
+    /// # Errors
+    /// As for [`Client::connect`].
+    ///
+    /// # Panics
+    /// If it is called by async code.
+    #[track_caller]
+    pub fn connect_with(config: ClientConfig, connector: Arc<dyn Connector>) -> Result<Self, StartError> {
+        Self::start(client::Client::connect_with(config, connector))
+    }
+
+    #[track_caller]
+    fn start(connect: impl Future<Output = Result<client::Client, ConnectError>>) -> Result<Self, StartError> {
         let runtime = Runtime::start().map_err(|error| StartError::NoThread(error.kind()))?;
-        let client = runtime.block_on(client::Client::connect(config)).map_err(StartError::Connect)?;
+        let client = runtime.block_on(connect).map_err(StartError::Connect)?;
         Ok(Self { runtime, client })
     }
 
@@ -93,7 +121,66 @@ impl Client {
         Ok(Producer::new(self.runtime.clone(), opened))
     }
 
-    /// Makes a consumer that begins to join its group, as [`client::GroupConsumer::new`] does.
+    /// Opens a producer with one owner, as [`client::ExclusiveProducer::open`] does.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::open`].
+    ///
+    /// # Panics
+    /// If it is called by async code.
+    #[track_caller]
+    pub fn exclusive_producer(&self, config: ProducerConfig) -> Result<ExclusiveProducer, OpenError> {
+        let opened = self.runtime.block_on(client::ExclusiveProducer::open(&self.client, config))?;
+        Ok(ExclusiveProducer::new(self.runtime.clone(), opened))
+    }
+
+    /// Makes a consumer without a group and without assigned partitions, as [`client::Consumer::new`] does.
+    ///
+    /// # Panics
+    /// If it is called by async code.
+    #[must_use]
+    #[track_caller]
+    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
+        let made = self.runtime.block_on(async { client::Consumer::new(self.client.clone(), config) });
+        Consumer::new(self.runtime.clone(), made)
+    }
+
+    /// Passes every record that the partitions have now to `handle`, as [`client::read_to_end`] does.
+    ///
+    /// # Errors
+    /// As for [`client::read_to_end`].
+    ///
+    /// # Panics
+    /// If it is called by async code.
+    #[track_caller]
+    pub fn read_to_end(
+        &self,
+        partitions: &[TopicPartition],
+        config: ConsumerConfig,
+        handle: impl FnMut(&TopicPartition, Record<'_>),
+    ) -> Result<(), ReadToEndError> {
+        self.runtime.block_on(client::read_to_end(&self.client, partitions, config, handle))
+    }
+
+    /// Opens a session that reads and writes in transactions, as [`client::GroupTransactSession::open`] does.
+    ///
+    /// # Errors
+    /// As for [`client::GroupTransactSession::open`].
+    ///
+    /// # Panics
+    /// If it is called by async code.
+    #[track_caller]
+    pub fn group_transact_session(
+        &self,
+        consumer: GroupConsumerBuilder,
+        producer: ProducerConfig,
+    ) -> Result<GroupTransactSession, GroupTransactError> {
+        let opened = client::GroupTransactSession::open(self.client.clone(), consumer, producer);
+        Ok(GroupTransactSession::new(self.runtime.clone(), self.runtime.block_on(opened)?))
+    }
+
+    /// Makes a consumer that begins to join its group, as [`client::GroupConsumer::new`] does. `config` is a
+    /// [`GroupConsumerConfig`], or the [builder](client::GroupConsumer::builder) of one.
     ///
     /// # Errors
     /// As for [`client::GroupConsumer::new`].
@@ -101,8 +188,8 @@ impl Client {
     /// # Panics
     /// If it is called by async code.
     #[track_caller]
-    pub fn group_consumer(&self, config: GroupConsumerConfig) -> Result<GroupConsumer, GroupConsumerError> {
-        let made = self.runtime.block_on(client::GroupConsumer::new(self.client.clone(), config))?;
+    pub fn group_consumer(&self, config: impl Into<GroupConsumerConfig>) -> Result<GroupConsumer, GroupConsumerError> {
+        let made = self.runtime.block_on(client::GroupConsumer::new(self.client.clone(), config.into()))?;
         Ok(GroupConsumer::new(self.runtime.clone(), made))
     }
 
@@ -206,6 +293,48 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         Client::connect(ClientConfig::new(&address))
+    }
+
+    /// Returns the name of the function that begins in this line, and whether it is public.
+    fn function(line: &str) -> Option<(&str, bool)> {
+        let line = line.trim_start();
+        let of_public = line.strip_prefix("pub ");
+        let rest = of_public.unwrap_or(line);
+        let rest = rest.strip_prefix("const ").or_else(|| rest.strip_prefix("async ")).unwrap_or(rest);
+        let name = rest.strip_prefix("fn ")?.split(['(', '<']).next()?;
+        Some((name, of_public.is_some()))
+    }
+
+    /// Checks that all public functions of the async texts are among those of the text here, where a macro makes some.
+    fn check(texts: &[&str], here: &str) {
+        let known: Vec<&str> = here.lines().filter_map(function).map(|(name, _)| name).collect();
+        let public = |line| function(line).filter(|(_, is_public)| *is_public).map(|(name, _)| name);
+        for name in texts.iter().flat_map(|text| text.lines().filter_map(public)) {
+            // Handles are made by methods of the client here, and errors are the same.
+            let is_elsewhere = ["new", "open", "builder", "fence", "is_retriable"].contains(&name);
+            assert!(is_elsewhere || known.contains(&name), "there is no blocking `{name}`");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_async_is_here_too() {
+        let admin = [
+            include_str!("../client/admin.rs"),
+            include_str!("../client/admin_cluster.rs"),
+            include_str!("../client/admin_configs.rs"),
+            include_str!("../client/admin_groups.rs"),
+            include_str!("../client/admin_partitions.rs"),
+            include_str!("../client/admin_share_groups.rs"),
+            include_str!("../client/admin_transactions.rs"),
+            "pub fn fetch_offsets()\npub fn fetch_all_offsets()\npub fn fetch_unstable_offsets()\npub fn commit_offsets()",
+            "pub fn metadata()\npub fn user_topics()\npub fn topic()\npub fn leader()\npub fn coordinator()",
+        ];
+        check(&admin, include_str!("admin.rs"));
+        check(&[include_str!("../client/producer/handle.rs")], include_str!("producer.rs"));
+        check(&[include_str!("../client/producer/exclusive.rs")], include_str!("exclusive.rs"));
+        check(&[include_str!("../client/group_consumer/mod.rs")], include_str!("consumer.rs"));
+        check(&[include_str!("../client/consumer.rs")], include_str!("partitions.rs"));
+        check(&[include_str!("../client/group_transact_session.rs")], include_str!("session.rs"));
     }
 
     #[test]

@@ -36,6 +36,16 @@ impl Producer {
         delivery.map(|delivery| PendingDelivery { runtime: self.runtime.clone(), delivery })
     }
 
+    /// As [`send`](Self::send), but never waits: without room, or for a topic that is new to this producer, it fails
+    /// with an error of which [`SendError::is_retriable`] is true.
+    ///
+    /// # Errors
+    /// As for [`client::Producer::try_send`].
+    pub fn try_send<'r>(&self, record: impl Into<ProducerRecord<'r>>) -> Result<PendingDelivery, SendError> {
+        let delivery = self.producer.try_send(record)?;
+        Ok(PendingDelivery { runtime: self.runtime.clone(), delivery })
+    }
+
     /// Waits until every record that was sent before is acknowledged or has failed.
     ///
     /// # Errors

@@ -281,6 +281,12 @@ impl GroupConsumerBuilder {
     }
 }
 
+impl From<GroupConsumerBuilder> for GroupConsumerConfig {
+    fn from(builder: GroupConsumerBuilder) -> Self {
+        builder.config
+    }
+}
+
 impl SubscriptionPattern {
     /// Makes a pattern; the broker checks its syntax.
     #[must_use]
