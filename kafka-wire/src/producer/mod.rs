@@ -31,7 +31,9 @@ pub use error::{
     AppendError, CommitError, DeliveryCause, DeliveryError, FlushError, NotReady, OpenError, TransactionCause,
     TransactionError,
 };
-pub use partitioner::{CustomPartitioner, Partitioner, Partitioning, murmur2, partition_for_key};
+pub use partitioner::{
+    CustomPartitioner, Partitioner, Partitioning, murmur2, partition_by_crc32, partition_by_fnv1a, partition_for_key,
+};
 pub use pauses::Pauses;
 pub use record::{OwnedProducerRecord, ProducerRecord};
 

@@ -19,10 +19,32 @@ use crate::types::PartitionId;
 /// Source: `BuiltInPartitioner.partitionForKey`.
 #[must_use]
 pub fn partition_for_key(key: &[u8], partition_count: i32) -> PartitionId {
-    let positive = murmur2(key) & 0x7FFF_FFFF;
+    of_hash(murmur2(key) & 0x7FFF_FFFF, partition_count)
+}
+
+/// The partition of `key` in a topic of `partition_count` partitions, the same as by librdkafka's `consistent_random`
+/// and `consistent`: by its CRC-32. Partition 0 if `partition_count` is not positive.
+#[must_use]
+pub fn partition_by_crc32(key: &[u8], partition_count: i32) -> PartitionId {
+    of_hash(crc32fast::hash(key), partition_count)
+}
+
+/// The partition of `key` in a topic of `partition_count` partitions, the same as by librdkafka's `fnv1a_random` and by
+/// Sarama's hash partitioner: by its FNV-1a hash of 32 bits. Partition 0 if `partition_count` is not positive.
+#[must_use]
+pub fn partition_by_fnv1a(key: &[u8], partition_count: i32) -> PartitionId {
+    const OFFSET: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+
+    let hash = key.iter().fold(OFFSET, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(PRIME));
+    // Both take the absolute value of the hash as a signed number.
+    of_hash(hash.cast_signed().unsigned_abs(), partition_count)
+}
+
+fn of_hash(hash: u32, partition_count: i32) -> PartitionId {
     match u32::try_from(partition_count) {
         // The remainder is below a count that came from an i32, so it fits one.
-        Ok(count) if count > 0 => PartitionId((positive % count).cast_signed()),
+        Ok(count) if count > 0 => PartitionId((hash % count).cast_signed()),
         _ => PartitionId(0),
     }
 }
@@ -83,6 +105,38 @@ mod tests {
             assert_eq!(partition_for_key(key.as_bytes(), 7), PartitionId(of_seven), "{key}");
             assert_eq!(partition_for_key(key.as_bytes(), 12), PartitionId(of_twelve), "{key}");
         }
+    }
+
+    /// Made with librdkafka 2.16.0: key, `rd_kafka_msg_partitioner_consistent` of 7 and of 12 partitions, and
+    /// `rd_kafka_msg_partitioner_fnv1a` of the same.
+    const LIBRDKAFKA: &[(&str, [i32; 4])] = &[
+        ("a", [4, 3, 6, 0]),
+        ("ab", [5, 5, 2, 6]),
+        ("abc", [5, 6, 5, 11]),
+        ("abcd", [4, 1, 1, 3]),
+        ("21", [6, 4, 3, 0]),
+        ("foobar", [6, 5, 4, 0]),
+        ("a-little-bit-long-string", [3, 6, 1, 4]),
+        ("a-little-bit-longer-string", [0, 2, 4, 9]),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", [2, 1, 2, 10]),
+        ("h\u{e9}llo \u{4e16}\u{754c}", [6, 5, 0, 2]),
+        ("order-4711", [0, 7, 3, 7]),
+    ];
+
+    #[test]
+    fn keys_land_as_with_the_partitioners_of_librdkafka() {
+        for (key, expected) in LIBRDKAFKA {
+            let key = key.as_bytes();
+            let found = [
+                partition_by_crc32(key, 7),
+                partition_by_crc32(key, 12),
+                partition_by_fnv1a(key, 7),
+                partition_by_fnv1a(key, 12),
+            ];
+            assert_eq!(found.map(|partition| partition.0), *expected, "{key:?}");
+        }
+        assert_eq!([7, 12].map(|count| partition_by_fnv1a(b"", count).0), [2, 3]);
+        assert_eq!(partition_by_crc32(b"key", 0), PartitionId(0));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::partition_for_key;
 use super::sticky::{Queue, Sticky, draw};
+use super::{partition_by_crc32, partition_by_fnv1a, partition_for_key};
 use crate::rng::Rng;
 use crate::types::PartitionId;
 
@@ -16,6 +16,12 @@ pub enum Partitioning {
     /// with [`Self::Sticky`].
     #[default]
     ByKey,
+    /// By the key's CRC-32: the same partition as with librdkafka's default (`partitioner=consistent_random`), and so
+    /// with the clients that are built on it. Records without a key, or with an empty one, as with [`Self::Sticky`].
+    ByCrc32,
+    /// By the key's FNV-1a hash: the same partition as with librdkafka's `fnv1a_random` and with Sarama. Records
+    /// without a key as with [`Self::Sticky`].
+    ByFnv1a,
     /// Without regard to the key (`partitioner.ignore.keys`): one partition until `batch_size_bytes` have
     /// gone there, then another one, drawn at random. So all partitions get the same number of bytes,
     /// and batches are full (KIP-794).
@@ -93,10 +99,17 @@ impl Chooser {
     ) -> PartitionId {
         match (&self.partitioning, key) {
             (Partitioning::ByKey, Some(key)) => partition_for_key(key, queues.partition_count()),
+            (Partitioning::ByCrc32, Some(key)) if !key.is_empty() => partition_by_crc32(key, queues.partition_count()),
+            (Partitioning::ByFnv1a, Some(key)) => partition_by_fnv1a(key, queues.partition_count()),
             (Partitioning::RoundRobin, _) => self.next_in_turn(topic, queues.partition_count()),
-            (Partitioning::ByKey | Partitioning::Sticky | Partitioning::Custom(_), _) => {
-                self.stick(topic, queues, record_bytes)
-            }
+            (
+                Partitioning::ByKey
+                | Partitioning::ByCrc32
+                | Partitioning::ByFnv1a
+                | Partitioning::Sticky
+                | Partitioning::Custom(_),
+                _,
+            ) => self.stick(topic, queues, record_bytes),
         }
     }
 
@@ -197,6 +210,16 @@ mod tests {
         let keys: [Option<&[u8]>; 2] = [Some(b"a"), Some(b"foobar")];
         let expected = keys.map(|key| partition_for_key(key.unwrap(), 4).0);
         assert_eq!(choices(Partitioning::ByKey, &keys, 2), expected);
+        let expected = keys.map(|key| partition_by_crc32(key.unwrap(), 4).0);
+        assert_eq!(choices(Partitioning::ByCrc32, &keys, 2), expected);
+        let expected = keys.map(|key| partition_by_fnv1a(key.unwrap(), 4).0);
+        assert_eq!(choices(Partitioning::ByFnv1a, &keys, 2), expected);
+        let empty: [Option<&[u8]>; 2] = [Some(b""), None];
+        let chosen = choices(Partitioning::ByCrc32, &empty, 10);
+        assert!(
+            chosen.iter().all(|partition| *partition == chosen[0]),
+            "librdkafka spreads empty keys, too: {chosen:?}"
+        );
         let chosen = choices(Partitioning::Sticky, &keys, 10);
         assert!(chosen.iter().all(|partition| *partition == chosen[0]), "{chosen:?}");
     }
