@@ -22,7 +22,7 @@ pub enum PropertiesError {
     InvalidValue {
         /// First name of the key.
         key: &'static str,
-        /// The value as it was given; `None` if it may be a secret.
+        /// The value as it was given, which may be empty; `None` if it may be a secret.
         value: Option<String>,
         /// The values that the key takes.
         expected: &'static str,
@@ -44,6 +44,13 @@ pub enum PropertiesError {
     /// The source of tokens for OAUTHBEARER cannot be used.
     #[cfg(feature = "oauth")]
     OAuth(Box<OAuthConfigError>),
+    /// A variable of the environment cannot be used.
+    Variable {
+        /// Name of the variable.
+        name: String,
+        /// The reason.
+        error: Box<PropertiesError>,
+    },
     /// A line of a properties file is malformed.
     Syntax {
         /// Number of the line, from 1.
@@ -73,6 +80,9 @@ impl fmt::Display for PropertiesError {
                 "a line begins with what is no configuration key, but may be a part of the value before it: a line that \
                  goes on in the next one ends with a backslash",
             ),
+            Self::InvalidValue { key, value: Some(value), expected } if value.is_empty() => {
+                write!(f, "`{key}` has no value: leave it out, or set it; it takes {expected}")
+            }
             Self::InvalidValue { key, value: Some(value), expected } => {
                 write!(f, "`{key}` takes {expected}, not `{value}`")
             }
@@ -81,6 +91,7 @@ impl fmt::Display for PropertiesError {
             Self::Unusable { key, why } => write!(f, "`{key}`: {why}"),
             #[cfg(feature = "oauth")]
             Self::OAuth(error) => error.fmt(f),
+            Self::Variable { name, error } => write!(f, "{name} in the environment: {error}"),
             Self::Syntax { line, why } => write!(f, "line {line} of the properties: {why}"),
             Self::File { path, kind } => write!(f, "cannot read {}: {kind}", path.display()),
         }
@@ -94,6 +105,7 @@ impl std::error::Error for PropertiesError {
         match self {
             #[cfg(feature = "oauth")]
             Self::OAuth(error) => Some(&**error),
+            Self::Variable { error, .. } => Some(&**error),
             _ => None,
         }
     }

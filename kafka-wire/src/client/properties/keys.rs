@@ -1,12 +1,12 @@
 //! The keys of a client, a producer and a consumer: one row each. A new setting is a field of its configuration and a
 //! row here.
 
-use super::row::{Row, boolean, iso_duration, millis, number, put};
+use super::row::{Row, boolean, iso_duration, kib, millis, number, put};
 use crate::client::{ClientConfig, GroupConsumerConfig};
 use crate::compression::Compression;
 use crate::consumer::{ConsumerConfig, ResetPolicy};
 use crate::group::{Assignor, GroupProtocol};
-use crate::producer::{Acks, ProducerConfig};
+use crate::producer::{Acks, Partitioning, ProducerConfig};
 use crate::types::IsolationLevel;
 use crate::wire::Str;
 
@@ -169,6 +169,31 @@ pub(super) const PRODUCER: &[Row<ProducerConfig>] = &[
         |config, value| put(&mut config.adaptive_partitioning, boolean(value))
     ),
     row!(
+        "partitioner",
+        ["partitioner.class"],
+        "murmur2_random",
+        "`murmur2_random`, `consistent_random`, `fnv1a_random` or `random`, or one of Java's classes, such as RoundRobinPartitioner",
+        "The partition of a record that names none, by its key: with `murmur2_random` that of Java's producer, with \
+         `consistent_random` that of librdkafka's default. A record without a key goes where batches fill; with `random` \
+         every one does.",
+        |config, value| put(&mut config.partitioning, partitioning(value))
+    ),
+    // Must be below the partitioner, which it overrides, as in Java.
+    row!(
+        "partitioner.ignore.keys",
+        [],
+        "false",
+        "`true` or `false`",
+        "Whether records with a key are spread like those without one.",
+        |config, value| {
+            let ignores = boolean(value);
+            if ignores == Some(true) {
+                config.partitioning = Partitioning::Sticky;
+            }
+            ignores.is_some()
+        }
+    ),
+    row!(
         "linger.ms",
         ["queue.buffering.max.ms"],
         "5",
@@ -199,6 +224,14 @@ pub(super) const PRODUCER: &[Row<ProducerConfig>] = &[
         "a whole number of bytes, 1 or more",
         "Bytes of records that may wait for their acknowledgement, before compression.",
         |config, value| put(&mut config.buffer_limit_bytes, number(value, 1..))
+    ),
+    row!(
+        "queue.buffering.max.kbytes",
+        [],
+        "",
+        "a whole number of KiB, 1 or more",
+        "librdkafka's name of `buffer.memory`, in KiB.",
+        |config, value| put(&mut config.buffer_limit_bytes, kib(value))
     ),
     row!(
         "max.request.size",
@@ -260,6 +293,15 @@ pub(super) const CONSUMER: &[Row<ConsumerConfig>] = &[
         |config, value| {
             put(&mut config.max_partition_bytes, number(value, 0..=2_147_483_647).map(|bytes: u32| bytes.max(1)))
         }
+    ),
+    row!(
+        "queued.max.messages.kbytes",
+        [],
+        "",
+        "a whole number of KiB, 1 or more",
+        "Bytes that were fetched and not yet handed out, in KiB, of all partitions together; fetching pauses there. \
+         librdkafka's name.",
+        |config, value| put(&mut config.buffer_limit_bytes, kib(value))
     ),
     row!(
         "fetch.max.wait.ms",
@@ -419,42 +461,14 @@ pub(super) const OF_CLASSIC_PROTOCOL: [&str; 3] =
 /// Keys that only have an effect with `group.protocol=consumer`.
 pub(super) const OF_CONSUMER_PROTOCOL: [&str; 1] = ["group.remote.assignor"];
 
-/// Keys of other clients that a file may hold and that have no effect here, so that an existing file can be used as
-/// it is.
-pub(super) const IGNORED: &[&str] = &[
-    "allow.auto.create.topics",
-    "auto.include.jmx.reporter",
-    "check.crcs",
-    "client.dns.lookup",
-    "connections.max.idle.ms",
-    "default.api.timeout.ms",
-    "enable.metrics.push",
-    "enable.partition.eof",
-    "exclude.internal.topics",
-    "group.protocol.type",
-    "interceptor.classes",
-    "key.deserializer",
-    "key.serializer",
-    "max.in.flight.requests.per.connection",
-    "max.poll.records",
-    "metadata.recovery.strategy",
-    "metric.reporters",
-    "metrics.num.samples",
-    "metrics.recording.level",
-    "metrics.sample.window.ms",
-    "queued.max.messages.kbytes",
-    "queued.min.messages",
-    "receive.buffer.bytes",
-    "reconnect.backoff.max.ms",
-    "reconnect.backoff.ms",
-    "retries",
-    "send.buffer.bytes",
-    "socket.keepalive.enable",
-    "ssl.cipher.suites",
-    "ssl.enabled.protocols",
-    "ssl.protocol",
-    "ssl.provider",
-    "statistics.interval.ms",
-    "value.deserializer",
-    "value.serializer",
-];
+/// Reads the name of a partitioner: librdkafka's, or a class of Java.
+fn partitioning(value: &str) -> Option<Partitioning> {
+    match value.rsplit('.').next().unwrap_or_default() {
+        "murmur2_random" | "DefaultPartitioner" => Some(Partitioning::ByKey),
+        "consistent_random" => Some(Partitioning::ByCrc32),
+        "fnv1a_random" => Some(Partitioning::ByFnv1a),
+        "random" | "UniformStickyPartitioner" => Some(Partitioning::Sticky),
+        "RoundRobinPartitioner" => Some(Partitioning::RoundRobin),
+        _ => None,
+    }
+}

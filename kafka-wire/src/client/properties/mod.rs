@@ -1,13 +1,15 @@
 //! Configuration by name: from a properties file, the environment, or pairs, with Java's names, and those of
 //! librdkafka as aliases.
 //!
-//! `keys`, `security` and `oauth` are the tables, with one row for each key; `text` reads Java's properties files,
-//! and `jaas` the format of passwords in them.
+//! `keys`, `security` and `oauth` are the tables, with one row for each key; `remedy` has the keys of other clients
+//! that cannot be followed, or need not be; `text` reads Java's properties files, and `jaas` the format of passwords
+//! in them.
 
 mod error;
 mod jaas;
 mod keys;
 mod oauth;
+mod remedy;
 mod row;
 mod security;
 mod text;
@@ -124,7 +126,7 @@ impl Properties {
     /// Variables with the prefix that name no key, such as `KAFKA_HOME` or `KAFKA_HEAP_OPTS`, are ignored.
     ///
     /// # Errors
-    /// If a key does not take its value.
+    /// If a key does not take its value, or is one that [`Properties::set`] refuses; the error names the variable.
     pub fn from_env(prefix: &str) -> Result<Self, PropertiesError> {
         let variables =
             env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -137,10 +139,10 @@ impl Properties {
     ) -> Result<Self, PropertiesError> {
         let mut properties = Self::new();
         for (name, value) in variables {
-            let Some(name) = name.strip_prefix(prefix) else { continue };
-            match properties.set(&name.to_ascii_lowercase().replace('_', "."), &value) {
+            let Some(key) = name.strip_prefix(prefix) else { continue };
+            match properties.set(&key.to_ascii_lowercase().replace('_', "."), &value) {
                 Ok(()) | Err(PropertiesError::UnknownKey { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(PropertiesError::Variable { name, error: Box::new(error) }),
             }
         }
         Ok(properties)
@@ -151,9 +153,13 @@ impl Properties {
     /// Keys of other clients that have no effect here, such as `key.serializer`, are accepted with a warning.
     ///
     /// # Errors
-    /// If the key is unknown (the error names the one that was probably meant), or does not take this value.
+    /// If the key is unknown (the error names the one that was probably meant), does not take this value, or is one of
+    /// another client that cannot be followed here (the error says what to do instead).
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), PropertiesError> {
         let value = value.trim();
+        if let Some((key, why)) = remedy::of(key, value) {
+            return Err(PropertiesError::Unusable { key, why });
+        }
         let of_client = try_row(keys::CLIENT, key, value, || ClientConfig::new(""));
         let checked = of_client
             .or_else(|| try_row(security::SECURITY, key, value, Security::default))
@@ -166,7 +172,7 @@ impl Properties {
                 self.entries.insert(name?, value.to_owned());
                 Ok(())
             }
-            None if keys::IGNORED.contains(&key) => {
+            None if remedy::is_ignored(key) => {
                 warn!(key, "this key of other clients has no effect here");
                 Ok(())
             }
@@ -358,7 +364,7 @@ fn try_row<C>(
     let row = rows.iter().find(|row| row.is_named(key))?;
     let error = || PropertiesError::InvalidValue {
         key: row.name,
-        value: (!row.is_secret).then(|| value.to_owned()),
+        value: (!row.is_secret || value.is_empty()).then(|| value.to_owned()),
         expected: row.takes,
     };
     Some(if (row.set)(&mut fresh(), value) { Ok(row.name) } else { Err(error()) })

@@ -69,6 +69,11 @@ pub(super) fn number<T: FromStr + PartialOrd>(value: &str, range: impl RangeBoun
     value.parse().ok().filter(|number| range.contains(number))
 }
 
+/// Reads KiB, 1 or more, as bytes.
+pub(super) fn kib(value: &str) -> Option<usize> {
+    number::<usize>(value, 1..)?.checked_mul(1_024)
+}
+
 /// Reads whole milliseconds in a range. The longest time that Kafka's clients take is 24 days, or less if a key
 /// says so.
 pub(super) fn millis(value: &str, range: impl RangeBounds<u64>) -> Option<Duration> {

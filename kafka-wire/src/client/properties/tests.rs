@@ -1,5 +1,7 @@
 //! Files as users have them, mistakes in them, and secrets that must not be shown.
 
+mod services;
+
 use std::time::Duration;
 
 use super::*;
@@ -57,7 +59,9 @@ fn every_key_is_known_once_takes_its_default_and_refuses_nonsense() {
     for key in Properties::keys() {
         for name in std::iter::once(&key.name).chain(key.aliases) {
             assert!(seen.insert(*name), "{name} is there twice");
-            assert!(!keys::IGNORED.contains(name), "{name} is ignored and not");
+            assert!(!remedy::IGNORED.contains(name), "{name} is ignored and not");
+            let begins = |prefix: &&str| name.starts_with(prefix);
+            assert!(!remedy::IGNORED_PREFIXES.iter().any(begins), "{name} is ignored and not");
         }
         if !key.default.is_empty() {
             Properties::new().set(key.name, key.default).unwrap();
@@ -72,7 +76,14 @@ fn every_key_is_known_once_takes_its_default_and_refuses_nonsense() {
     }
     /// Returns whether the key has no default, and takes only a few words or texts of a certain form.
     fn is_closed(name: &str) -> bool {
-        matches!(name, "sasl.mechanism" | "sasl.oauthbearer.extensions" | "sasl.login.callback.handler.class")
+        matches!(
+            name,
+            "sasl.mechanism"
+                | "sasl.oauthbearer.extensions"
+                | "sasl.login.callback.handler.class"
+                | "queue.buffering.max.kbytes"
+                | "queued.max.messages.kbytes"
+        )
     }
 }
 
@@ -371,5 +382,6 @@ fn the_environment_has_keys_in_capitals() {
     assert_eq!(properties.client().unwrap().bootstrap_servers, ["h:1"]);
     assert_eq!(properties.producer().unwrap().linger, Duration::from_millis(3));
     let wrong = [("KAFKA_LINGER_MS".to_owned(), "soon".to_owned())];
-    assert!(Properties::from_variables("KAFKA_", wrong.into_iter()).is_err());
+    let error = Properties::from_variables("KAFKA_", wrong.into_iter()).unwrap_err();
+    assert!(error.to_string().starts_with("KAFKA_LINGER_MS in the environment: `linger.ms` takes"), "{error}");
 }
