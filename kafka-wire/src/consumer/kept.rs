@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::ConsumeError;
 use super::fetched::FetchedBatch;
-use crate::cluster::TopicPartition;
+use crate::cluster::{CommittedOffset, TopicPartition};
 use crate::compression::{Compression, Decompressed};
 use crate::record::{Record, Records};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TimestampMs};
@@ -41,6 +41,30 @@ pub struct ConsumerRecord {
     pub headers: Vec<(Bytes, Option<Bytes>)>,
     /// Epoch of the leader that appended the record, to be committed with its offset; -1 if unknown.
     pub leader_epoch: LeaderEpoch,
+}
+
+impl ConsumerRecord {
+    /// Returns the partition that the record is of.
+    #[must_use]
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic.clone(), partition: self.partition }
+    }
+
+    /// Returns what to commit once this record and all before it in its partition are processed: the offset behind it,
+    /// with its leader epoch. For [`commit_offsets`](crate::client::GroupConsumer::commit_offsets) of a program that
+    /// processes records in tasks of its own.
+    ///
+    /// ```
+    /// # use kafka_wire::client::{GroupConsumer, OffsetCommitError, ConsumerRecord};
+    /// async fn done(consumer: &mut GroupConsumer, record: &ConsumerRecord) -> Result<(), OffsetCommitError> {
+    ///     consumer.commit_offsets(vec![record.to_commit()]).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn to_commit(&self) -> (TopicPartition, CommittedOffset) {
+        let behind = CommittedOffset::new(Offset(self.offset.0.saturating_add(1)));
+        (self.topic_partition(), CommittedOffset { leader_epoch: self.leader_epoch, ..behind })
+    }
 }
 
 impl FetchedBatch {
@@ -120,3 +144,25 @@ impl<'a> Iterator for BatchRecords<'a> {
 }
 
 impl FusedIterator for BatchRecords<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offset_behind_a_record_is_what_to_commit() {
+        let record = ConsumerRecord {
+            topic: Str::from("t"),
+            partition: PartitionId(3),
+            offset: Offset(41),
+            timestamp: TimestampMs(0),
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            leader_epoch: LeaderEpoch(7),
+        };
+        let (partition, committed) = record.to_commit();
+        assert_eq!(partition, TopicPartition::new("t", PartitionId(3)));
+        assert_eq!((committed.offset, committed.leader_epoch, &*committed.metadata), (Offset(42), LeaderEpoch(7), ""));
+    }
+}
