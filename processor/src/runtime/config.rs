@@ -1,5 +1,7 @@
 //! The configuration of a job: typed fields, and the same by Kafka's names for files and command lines.
 
+mod streams;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use kafka_wire::client::{ClientConfig, Key, Properties, PropertiesError, nearest
 /// Compression of the batches that a job writes: the codecs of Kafka.
 pub use kafka_wire::compression::Compression as CompressionType;
 
+use self::streams::StreamsKey;
 use crate::error::{ErrorKind, ErrorPolicy};
 use crate::topology::ResetPolicy;
 pub use crate::worker::{ForeignOffsets, MissingTopic};
@@ -140,6 +143,13 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// The key is one of Kafka Streams, and its place is not in the configuration here.
+    Elsewhere {
+        /// The key.
+        key: &'static str,
+        /// The place.
+        instead: &'static str,
+    },
     /// A key of the client has an invalid value, or keys of security contradict each other.
     Client(PropertiesError),
     /// The key is known, but the value is not of its kind.
@@ -165,6 +175,7 @@ impl fmt::Display for ConfigError {
             Self::Decided { key } => {
                 write!(f, "`{key}` is not for the user of a job to set: exactly-once processing decides it")
             }
+            Self::Elsewhere { key, instead } => write!(f, "`{key}` is not set here: {instead}"),
             Self::Client(error) => error.fmt(f),
             Self::InvalidValue { key, value, expected } => write!(f, "`{key}` takes {expected}, not `{value}`"),
         }
@@ -219,14 +230,30 @@ impl Config {
     /// Sets one value by Kafka's name for it, as in a properties file. Keys of the client, those of TLS and SASL
     /// among them, are accepted too, also by librdkafka's names.
     ///
+    /// So are those of Kafka Streams, for a file that is there: `num.stream.threads` and `commit.interval.ms` stand for
+    /// `num.workers` and `commit.interval.max.ms`, `processing.guarantee` takes `exactly_once_v2`, `producer.` and
+    /// `consumer.` before a key are left out, and keys that have no effect here, such as `num.standby.replicas`, are
+    /// accepted with a warning.
+    ///
     /// # Errors
     /// [`ConfigError::UnknownKey`] names the key that was probably meant, [`ConfigError::InvalidValue`] the values
-    /// that the key accepts.
+    /// that the key accepts, [`ConfigError::Elsewhere`] the place of what the topology says here.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if let Some(of_topic) = key.strip_prefix("topic.").filter(|key| !key.is_empty()) {
             self.topic_configs.insert(of_topic.to_owned(), value.trim().to_owned());
             return Ok(());
         }
+        let key = match StreamsKey::of(key, value.trim()) {
+            StreamsKey::Here(key) => key,
+            StreamsKey::WithoutEffect => {
+                tracing::warn!(key, "this key of Kafka Streams has no effect here");
+                return Ok(());
+            }
+            StreamsKey::Elsewhere { key, instead } => return Err(ConfigError::Elsewhere { key, instead }),
+            StreamsKey::Refused { key, expected } => {
+                return Err(ConfigError::InvalidValue { key, value: value.to_owned(), expected });
+            }
+        };
         let Some(&known) = KEYS.iter().find(|known| **known == key) else {
             return self.set_of_client(key, value);
         };
@@ -459,10 +486,16 @@ fn foreign_offsets(value: &str) -> Result<ForeignOffsets, &'static str> {
     }
 }
 
+/// Accepts the words, and the classes of Kafka Streams that people paste.
 fn handler(value: &str) -> Result<ErrorPolicy, &'static str> {
-    match value {
-        "continue" => Ok(ErrorPolicy::Skip),
-        "fail" => Ok(ErrorPolicy::Fail),
+    match value.rsplit('.').next().unwrap_or_default() {
+        "continue" | "LogAndContinueExceptionHandler" | "LogAndContinueProcessingExceptionHandler" => {
+            Ok(ErrorPolicy::Skip)
+        }
+        "fail"
+        | "LogAndFailExceptionHandler"
+        | "LogAndFailProcessingExceptionHandler"
+        | "DefaultProductionExceptionHandler" => Ok(ErrorPolicy::Fail),
         _ => Err("`continue` or `fail`"),
     }
 }
