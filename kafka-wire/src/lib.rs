@@ -97,6 +97,13 @@
 //! that correspond to theirs in `docs/from-rdkafka.md` and `docs/from-java.md`; whole programs are in `examples/`.
 //! [`blocking`] has the same without async.
 //!
+//! # Where to look
+//!
+//! [`client`] has the handles, and a table of which is for what. Their settings, records and errors are in
+//! [`producer`], [`consumer`], [`group`] and [`admin`]; offsets, partitions and other numbers in [`types`], topics and
+//! brokers in [`cluster`], tokens for a login in [`sasl`], and counters in [`metrics`]. The other modules are the
+//! protocol below.
+//!
 //! # The protocol alone
 //!
 //! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.4 at every

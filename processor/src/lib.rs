@@ -13,7 +13,56 @@
 //! # }
 //! ```
 //!
-//! [`Stream`](topology::Stream) has the steps; [`driver::TestDriver`] runs a job without a broker.
+//! Both topics must exist. Start the program as often as you like: the processes share the partitions, and one that is
+//! killed loses and doubles nothing.
+//!
+//! # State, and a test
+//!
+//! State belongs to a key, and has a name. [`Stream::key_by`](topology::Stream::key_by) gives records another key and
+//! brings all records of a key into one task; the topics of the job itself are made when it starts.
+//! [`driver::TestDriver`] runs a job without a broker, with crashes at any step:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use processor::driver::{TestDriver, TestTopic};
+//! use processor::{Emit, Partitions, Text, Topology, Tumbling, U64, Utf8};
+//!
+//! let mut job = Topology::builder("word-count");
+//! job.stream("lines", Utf8)
+//!     .flat_map(Utf8, |line, out| line.value.split_whitespace().for_each(|word| out.push(word)))
+//!     .key_by("by-word", Partitions(4), (Utf8, ()), |word| (word.value, ()))
+//!     .window(Tumbling::of(Duration::from_secs(60)))
+//!     .count("counts", Emit::OnClose)
+//!     .map(|word| *word.value)
+//!     .to("counts", Utf8, U64);
+//!
+//! let mut driver = TestDriver::new(job.build().expect("a sound job"));
+//! driver.pipe("lines", None, "to be or not to be", 1_000);
+//! driver.crash();
+//! driver.end_of_input();
+//! assert_eq!(TestTopic::new("counts", Text, U64).latest(&driver)["be"], 2);
+//! ```
+//!
+//! # Where to look
+//!
+//! - Inputs and tables: [`Builder`](topology::Builder). Their event time ([`Watermark`]), begin and end, `map`,
+//!   `filter`, `merge`, `key_by`, `async_map`, joins and outputs: [`Stream`](topology::Stream).
+//! - `count`, `sum`, `reduce`, `aggregate`: [`Stream`](topology::Stream), or in windows
+//!   [`WindowedBy`](topology::WindowedBy). When results come out: [`Emit`], [`Trigger`].
+//! - Windows: [`Tumbling`], [`Sliding`], [`SessionWindow`], [`Count`], [`ProcessingTime`].
+//! - Changes and joins of tables: [`Table`](topology::Table), [`GlobalTable`](topology::GlobalTable),
+//!   [`VersionedTable`](topology::VersionedTable).
+//! - Code of your own with state and timers: [`Process`], [`CoProcess`], [`operator::BroadcastProcess`]; [`Scope`] and
+//!   [`ValueState`]. Patterns of events: [`cep`].
+//! - Keys and values, as text, numbers, JSON or in a format of your own: [`mod@serde`].
+//! - To run a job, look at it and read its state: [`App`], [`Config`], [`Running`], [`StoreReader`]. To test it:
+//!   [`driver`].
+//! - Records that fail: [`ErrorPolicy`], [`Builder::on_error`](topology::Builder::on_error).
+//! - Files, generators and sockets as inputs: [`Feed`]. Outputs outside of Kafka: [`FileSink`], [`TwoPhaseSink`],
+//!   [`Stream::to_outside`](topology::Stream::to_outside).
+//!
+//! The other modules are the machines below: they take no part in writing a job.
 //!
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
 //! Only `runtime` is async; it and `files` do I/O, and read a clock.

@@ -1,6 +1,11 @@
-//! Administration: one file per operation, each a pair of pure functions that make the request and read the response.
+//! Requests and results of the administration: topics, settings, groups, users, transactions.
 //!
-//! `client` chooses the broker and retries.
+//! The operations themselves are methods of `client::Client`, and of `blocking::Admin` without async. They take and
+//! return the types here: [`NewTopic`], [`ConfigChange`], [`GroupListing`] and so on. What was asked for several items
+//! comes back as [`Outcomes`], one for each item, with an [`ItemError`] for what was refused.
+//!
+//! The functions are pairs for each operation, which make the request and read the response; the client chooses the
+//! broker and retries.
 
 pub mod abort_transaction;
 pub mod acls;

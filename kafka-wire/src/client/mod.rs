@@ -1,10 +1,36 @@
-//! The async client: connections to the brokers of a cluster, and the requests on them.
+//! The async client: producers, consumers and the administration, and the requests below them.
+//!
+//! | to | use |
+//! |---|---|
+//! | connect, look at the cluster and administer it | [`Client`], with a [`ClientConfig`] |
+//! | write records, from any number of tasks | [`Producer`] |
+//! | read topics as a member of a group | [`GroupConsumer`] |
+//! | read, transform and write in transactions | [`GroupTransactSession`] |
+//! | read partitions of your choice, without a group | [`Consumer`], [`read_to_end`] |
+//! | write millions of records a second from one task | [`ExclusiveProducer`] |
+//! | read settings from a properties file or the environment | [`Properties`] |
+//! | connect with TLS and a user | [`TlsConfig`], [`Sasl`] |
+//! | look at or set the committed offsets of a group | [`fetch_all_offsets`], [`fetch_offsets`], [`commit_offsets`] |
+//! | send a request of the protocol itself | [`Client::request`], with [`Node`] and [`Lane`] |
+//!
+//! ```no_run
+//! use kafka_wire::client::{Client, Producer, Properties};
+//! use kafka_wire::producer::ProducerRecord;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Properties::load("client.properties")?;
+//! let client = Client::connect(settings.client()?).await?;
+//! let producer = Producer::open(&client, settings.producer()?).await?;
+//! producer.send(ProducerRecord::to("orders").value("paid")).await?.await?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! [`Client`] is the handle that everything else is built on. It opens one connection per broker and [`Lane`] when that
-//! is first needed, and again after it broke; it knows leaders (`metadata`) and coordinators (`coordinator`),
-//! and finds new ones when a broker goes away. It never repeats a request by itself once any byte of it may have been
-//! written: only the caller knows whether a repetition is harmless. Operations whose documentation says that they retry
-//! (metadata, coordinators, offsets) are harmless to repeat.
+//! is first needed, and again after it broke; it knows leaders and coordinators, and finds new ones when a broker goes
+//! away. It never repeats a request by itself once any byte of it may have been written: only the caller knows whether
+//! a repetition is harmless. Operations whose documentation says that they retry (metadata, coordinators, offsets) are
+//! harmless to repeat.
 //!
 //! The files: `transport` opens byte streams, `tls` (with the feature of that name) encrypts them, `connection` drives
 //! one [`Session`](crate::session::Session), `pool` keeps the connections, `request` routes a request to one of them.

@@ -1,8 +1,12 @@
 //! Reading of partitions, without I/O: positions, the next fetches, and the batches that a reader may see.
 //!
+//! A program makes a [`ConsumerConfig`], and gets records as [`ConsumerRecord`], its own, or in [`BatchRecords`], which
+//! borrow what was fetched; [`ConsumeError`] is why a partition cannot be read any further. The handles are
+//! `client::GroupConsumer` and `client::Consumer`.
+//!
 //! [`Fetcher`] is the state machine: it knows the assigned partitions, plans one fetch request per leader at a time,
 //! handles the responses, and parks received data until it is polled. [`Fetched`] is the result of a poll:
-//! batches of one partition, still in the frame that they arrived in. The async handle is `client::Consumer`.
+//! batches of one partition, still in the frame that they arrived in.
 //!
 //! A fetch goes to the leader of its partitions, or to the replica that a leader names as near (KIP-392).
 

@@ -1,5 +1,8 @@
 //! Membership of a consumer group, without I/O: members, assignments, committed offsets.
 //!
+//! A program that reads in a group needs `client::GroupConsumer`; from here it may choose an
+//! [`Assignor`], or bring one of its own ([`assignor::PartitionAssignor`]), and the [`GroupProtocol`].
+//!
 //! A member speaks one of two protocols, and [`membership::Membership`] is one of either.
 //! [`classic::Membership`] joins, syncs and sends heartbeats: one member leads and assigns, by an [`assignor`], and
 //! [`blob`] is the data that members exchange through JoinGroup and SyncGroup. [`consumer::Membership`] only sends

@@ -1,4 +1,10 @@
-//! The idempotent and transactional producer, without I/O.
+//! Settings, records and errors of a producer; and its machines, without I/O.
+//!
+//! A program makes a [`ProducerConfig`], opens a `client::Producer` with it, and sends each [`ProducerRecord`]. It may
+//! choose how keys become partitions ([`Partitioning`]). A [`Delivery`] becomes a [`RecordMetadata`] or a
+//! [`DeliveryError`]; ends of transactions have a [`CommitError`] or a [`TransactionError`].
+//!
+//! The machines below the handle, idempotent and transactional:
 //!
 //! ```text
 //! append -> accumulator: open batch per partition -> closed -> sequence: in order, sealed, in flight, acknowledged
