@@ -132,3 +132,50 @@ pub use watermark::Watermark;
 pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingByRecord, SlidingCount, Tumbling};
 #[cfg(feature = "time-zones")]
 pub use window::{Days, UnknownTimeZone};
+
+/// The names of the root without its modules: `use processor::prelude::*;`. A glob import of the root itself takes the
+/// module [`mod@serde`] along, and then the crate of that name is ambiguous.
+///
+/// ```
+/// use processor::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Serialize, Deserialize)]
+/// struct Order {
+///     amount: i64,
+/// }
+///
+/// let mut job = Topology::builder("amounts");
+/// job.stream("orders", Json::<Order>::new()).map(|order| order.value.amount).to("amounts", Raw, I64);
+/// assert!(job.build().is_ok());
+/// ```
+pub mod prelude {
+    pub use kafka_wire::client::TopicPattern;
+    pub use kafka_wire::types::TimestampMs;
+    pub use processor_derive::{Pack, View};
+
+    pub use crate::error::{ErrorKind, ErrorPolicy, SinkError};
+    pub use crate::files::FileSink;
+    pub use crate::operator::{
+        BatchOptions, CallOptions, CoProcess, Emit, GlobalState, ListState, MapState, Outgoing, Output, Process,
+        ResultId, Scope, SinkWriter, TimelineState, Trigger, TriggerResult, TriggerScope, TwoPhaseSink, Update,
+        ValueState,
+    };
+    pub use crate::runtime::{
+        App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, FileFormat, FileRecords, ReadError,
+        RunError, Running, Status, StoreReader, check_brokers, terminated,
+    };
+    pub use crate::serde::{
+        Bool, F32, F64, I16, I32, I64, Json, JsonView, Nullable, Packed, Raw, Serde, SerdeError, SessionWindowed, Text,
+        TimeWindowed, U32, U64, Utf8,
+    };
+    pub use crate::state::{Clock, Ttl};
+    pub use crate::topology::{BuildErrors, ResetPolicy, StartingOffsets, StoppingOffsets, Topology};
+    pub use crate::types::{Owned, Partitions, Rec, View, Window, Windowed};
+    pub use crate::watermark::Watermark;
+    pub use crate::window::{
+        Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingByRecord, SlidingCount, Tumbling,
+    };
+    #[cfg(feature = "time-zones")]
+    pub use crate::window::{Days, UnknownTimeZone};
+}

@@ -14,8 +14,9 @@ use kafka_wire::types::TimestampMs;
 /// [`#[derive(View)]`](macro@crate::View) makes one of a type that borrows.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a view",
-    note = "a type that borrows, such as `struct Order<'a> {{ text: &'a str }}`, becomes one by `#[derive(View)]`; the \
-            view of a type that borrows nothing is `Owned<T>`, and `Json<T>` decodes it"
+    note = "the view of `Text` is `Owned<String>`, of `I64` `Owned<i64>`, of `Json<T>` `Owned<T>`: a step of your own \
+            names views, not serdes; `Utf8`, `Raw` and `()` are their own views",
+    note = "a type that borrows, such as `struct Order<'a> {{ text: &'a str }}`, becomes one by `#[derive(View)]`"
 )]
 pub trait View: 'static {
     /// The type that a closure sees.
