@@ -198,12 +198,10 @@ impl fmt::Display for BuildError {
                 f,
                 "step `{name}`: as_table takes an aggregation whose results come out with updates, and no clone of it; use the changes of the table instead of its results"
             ),
-            Self::NoCalls { name } => {
-                write!(
-                    f,
-                    "step `{name}`: at least one call must be allowed to be outstanding, one record in a batch, and one attempt"
-                )
-            }
+            Self::NoCalls { name } => write!(
+                f,
+                "step `{name}`: at least one call must be allowed to be outstanding, one record in a batch, and one attempt"
+            ),
             Self::ReadTwice { name, topic } => write!(
                 f,
                 "step `{name}`: topic `{topic}` reaches it by two streams; read the topic once, and clone the stream"

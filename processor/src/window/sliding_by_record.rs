@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::millis;
 use crate::types::Window;
 
-/// Windows of the records of a key that lie near each other in time, as `SlidingWindows` of Kafka Streams (KIP-450): one
-/// ends with each record and reaches back by the time difference, and one begins right behind each record, if it has
-/// records. So there is a window for each set of records that are at most the difference apart, and none without
+/// Windows of the records of a key that lie near each other in time, as `SlidingWindows` of Kafka Streams (KIP-450).
+/// One ends with each record and reaches back by the time difference, and one begins right behind each record, if it
+/// has records. So there is a window for each set of records that are at most the difference apart, and none without
 /// records, however fine the time.
 ///
 /// Both records at the ends of the difference are in the window, whose end, which it does not contain, is a millisecond

@@ -1,6 +1,6 @@
 //! One process of the jobs of [`conformance::stateful`]:
-//! `stateful BROKERS APPLICATION_ID NUMBERS DISORDERED ROWS COMPACTED NAMES OUTPUT`. `APPLICATION_ID` begins the names of their
-//! applications.
+//! `stateful BROKERS APPLICATION_ID NUMBERS DISORDERED ROWS COMPACTED NAMES OUTPUT`. `APPLICATION_ID` begins the names
+//! of their applications.
 
 use std::process::ExitCode;
 

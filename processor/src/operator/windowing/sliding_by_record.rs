@@ -58,7 +58,8 @@ impl SlidingByRecord {
         ends.filter(is_wanted).collect()
     }
 
-    /// Whether the window that starts at `start` is new because the record before it is, even if its own records are not.
+    /// Whether the window that starts at `start` is new because the record before it is, even if its own records are
+    /// not.
     fn is_begun_anew<A: Clone + Send + 'static>(store: &TimedStore<A>, slot: u32, start: i64) -> bool {
         let records = store.items(slot);
         let before = records.get(records.partition_point(|record| record.at.0 < start - 1));
