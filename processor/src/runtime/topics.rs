@@ -173,20 +173,31 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &
     let mut topics = Vec::new();
     for sink in topology.sinks() {
         if let SinkKind::Repartition { partitions } = sink.kind {
-            topics.push(topic(&sink.topic, partitions.0, &[("cleanup.policy", "delete")]));
+            let own = [("cleanup.policy", "delete"), REPARTITION_SEGMENT, REPARTITION_INDEX];
+            topics.push(topic(&sink.topic, partitions.0, &own));
         }
     }
     for store in topology.stores() {
         let Some(sink) = store.own_changelog().map(|sink| &topology.sinks()[sink.0]) else { continue };
         let count = topology.task_count(store.sub_topology, partitions);
-        topics.push(topic(&sink.topic, count, &[("cleanup.policy", "compact"), ("segment.bytes", CHANGELOG_SEGMENT)]));
+        let own = [("cleanup.policy", "compact"), CHANGELOG_SEGMENT, CHANGELOG_INDEX];
+        topics.push(topic(&sink.topic, count, &own));
     }
     topics
 }
 
 /// Bytes of a segment of a changelog. A broker compacts all segments but the last: with its default of 1 GiB,
 /// the restore of a smaller store would read every change ever made.
-const CHANGELOG_SEGMENT: &str = "16777216";
+const CHANGELOG_SEGMENT: (&str, &str) = ("segment.bytes", "16777216");
+/// Bytes of a segment of a repartition topic, as of Kafka Streams' (`InternalTopicConfig`): the broker frees the disk
+/// of deleted records by whole segments.
+const REPARTITION_SEGMENT: (&str, &str) = ("segment.bytes", "52428800");
+
+/// Bytes of each index of a segment: room for an entry of 12 bytes every 4 KiB (`log.index.interval.bytes`) of the
+/// segment. The broker's default is 10 MiB, which each partition's first records make it map and read ahead, twice:
+/// with hundreds of partitions that is gigabytes, and seconds.
+const CHANGELOG_INDEX: (&str, &str) = ("segment.index.bytes", "65536");
+const REPARTITION_INDEX: (&str, &str) = ("segment.index.bytes", "196608");
 
 /// The setting for the time by which event times may lie ahead of the broker's clock.
 const LATEST_EVENT_TIME: &str = "message.timestamp.after.max.ms";
