@@ -192,9 +192,14 @@ impl Consumer {
 
     /// The result that [`poll`](Self::poll) would return without waiting.
     pub fn try_poll(&mut self) -> Option<Result<Fetched, ConsumeError>> {
-        let next = self.shared.fetcher().take();
+        let mut fetcher = self.shared.fetcher();
+        let next = fetcher.take();
+        let has_made_room = fetcher.lacks_room();
+        drop(fetcher);
         if let Some(next) = &next {
-            self.shared.work.notify_one();
+            if has_made_room {
+                self.shared.work.notify_one();
+            }
             if let Ok(fetched) = next {
                 self.shared.counters.delivered(fetched.partition(), fetched.size_bytes());
             }

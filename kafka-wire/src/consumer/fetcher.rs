@@ -43,6 +43,10 @@ pub struct Fetcher {
     positions: Positions,
     /// Brokers with a fetch in flight, and the bytes reserved for its response.
     busy: BTreeMap<BrokerId, usize>,
+    /// The moments before which a broker is not asked again: see [`ConsumerConfig::pause_per_partition`].
+    resting: BTreeMap<BrokerId, Moment>,
+    /// Whether a partition was left out of the last plans for lack of room.
+    lacks_room: bool,
     /// The version of each broker's last response.
     versions: BTreeMap<BrokerId, i16>,
     sessions: BTreeMap<BrokerId, FetchSession>,
@@ -140,6 +144,8 @@ impl Fetcher {
             rack: Str::EMPTY,
             positions: Positions::default(),
             busy: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            lacks_room: false,
             versions: BTreeMap::new(),
             sessions: BTreeMap::new(),
             parked: VecDeque::new(),
@@ -241,6 +247,12 @@ impl Fetcher {
         self.failure().cloned().map(Err)
     }
 
+    /// Whether a fetch waits for room, so that a [`take`](Self::take) lets [`poll`](Self::poll) go on.
+    #[must_use]
+    pub const fn lacks_room(&self) -> bool {
+        self.lacks_room
+    }
+
     /// Whether [`take`](Self::take) has something to return, so that a waiting reader has to be woken.
     /// That may be due to a response, but also to a [`poll`](Self::poll) that finds that a topic was created again.
     #[must_use]
@@ -286,7 +298,8 @@ impl Fetcher {
             State::Fetchable(from) | State::NeedsReset(from) => Some(from),
             State::InFlight | State::Checking | State::Resetting | State::Stopped => None,
         });
-        waiting.chain(refresh).filter(|&moment| moment > now).min()
+        let resting = self.resting.values().copied();
+        waiting.chain(resting).chain(refresh).filter(|&moment| moment > now).min()
     }
 
     fn lookup(&mut self, now: Moment) -> Option<FetcherAction> {
@@ -307,9 +320,11 @@ impl Fetcher {
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         let reserved: usize = self.busy.values().sum();
         let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
-        let brokers = Brokers { cluster, busy: &self.busy, versions: &self.versions };
-        let Plans { fetches, mut checks, leaderless } = plan::plan(&self.positions, brokers, &self.config, now);
+        let brokers = Brokers { cluster, busy: &self.busy, resting: &self.resting, versions: &self.versions };
+        let Plans { fetches, mut checks, leaderless, leaves_out } =
+            plan::plan(&self.positions, brokers, &self.config, now);
         self.stale.extend(leaderless);
+        self.lacks_room = room_bytes == 0 || leaves_out;
         if let Some((leader, asked)) = checks.pop_first() {
             return Some(self.check(leader, asked));
         }
@@ -331,6 +346,8 @@ impl Fetcher {
         let reserved_bytes = room_bytes.min(self.config.max_bytes as usize);
         let broker = plan.broker;
         self.busy.insert(broker, reserved_bytes);
+        let pause = self.config.pause_per_partition.saturating_mul(u32::try_from(plan.asked.len()).unwrap_or(u32::MAX));
+        self.resting.insert(broker, now + pause.min(self.config.max_wait));
         let ticket = Ticket { broker, reserved_bytes, asked: plan.asked };
         Some(FetcherAction::Fetch { broker, request, max_version, ticket })
     }

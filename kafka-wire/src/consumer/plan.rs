@@ -76,6 +76,8 @@ pub(super) struct Brokers<'a> {
     pub(super) cluster: &'a Cluster,
     /// Those with a fetch in flight.
     pub(super) busy: &'a BTreeMap<BrokerId, usize>,
+    /// The moments before which there is no next fetch.
+    pub(super) resting: &'a BTreeMap<BrokerId, Moment>,
     /// The version of each one's last response to a fetch.
     pub(super) versions: &'a BTreeMap<BrokerId, i16>,
 }
@@ -89,11 +91,14 @@ pub(super) struct Plans {
     pub(super) checks: BTreeMap<BrokerId, Vec<Asked>>,
     /// The topics with partitions without a leader.
     pub(super) leaderless: Vec<Str>,
+    /// Whether a partition is left out because enough of it is parked.
+    pub(super) leaves_out: bool,
 }
 
 /// Plans the next requests.
 pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &ConsumerConfig, now: Moment) -> Plans {
-    let Brokers { cluster, busy, versions } = brokers;
+    let Brokers { cluster, busy, resting, versions } = brokers;
+    let may_fetch = |broker| !busy.contains_key(&broker) && resting.get(&broker).is_none_or(|until| *until <= now);
     let mut plans: BTreeMap<BrokerId, Plan> = BTreeMap::new();
     let mut checks: BTreeMap<BrokerId, Vec<Asked>> = BTreeMap::new();
     let mut leaderless: Vec<Str> = Vec::new();
@@ -114,7 +119,7 @@ pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &Consume
         }
         let replica = assigned.replica.filter(|(broker, until)| now < *until && cluster.broker(*broker).is_some());
         let broker = replica.map_or(leader, |(broker, _)| broker);
-        if busy.contains_key(&broker) {
+        if !may_fetch(broker) {
             continue;
         }
         let plan = plans.entry(broker).or_insert_with(|| Plan { broker, ..Plan::default() });
@@ -124,8 +129,9 @@ pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &Consume
             plan.asked.push(Asked::new(partition, assigned, cluster, (epoch, broker == leader)));
         }
     }
+    let leaves_out = plans.values().any(|plan| plan.leaves_out);
     let fetches = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
-    Plans { fetches, checks, leaderless }
+    Plans { fetches, checks, leaderless, leaves_out }
 }
 
 /// Returns whether a leader, of this epoch, has to be asked whether its log has the records before the position.

@@ -87,11 +87,15 @@ fn consumer_config(config: &Config) -> ConsumerConfig {
         buffer_limit_bytes: fetch_max_bytes,
         // A partition that is taken over waits for the fetch in flight, so this bounds that wait.
         max_wait: Duration::from_millis(100),
+        pause_per_partition: PAUSE_PER_PARTITION,
         // A position that does not exist any more means lost input: a person has to decide.
         reset: ResetPolicy::None,
         ..ConsumerConfig::default()
     }
 }
+
+/// With hundreds of input partitions, commits take much longer than this pause; with few it is nothing.
+const PAUSE_PER_PARTITION: Duration = Duration::from_micros(10);
 
 fn group_config(spec: &Spec, topology: &Topology) -> GroupConfig {
     let config = &spec.config;

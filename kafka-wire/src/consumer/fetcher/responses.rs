@@ -11,7 +11,7 @@ use crate::consumer::fetched::Fetched;
 use crate::consumer::isolation::AbortedTransactions;
 use crate::consumer::plan::{Asked, Ticket, needs_check};
 use crate::consumer::positions::{State, Watermarks};
-use crate::consumer::{ConsumeError, IsolationLevel};
+use crate::consumer::{ConsumeError, ConsumerConfig, IsolationLevel};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::{EpochEndOffset, FetchResponse, PartitionData};
 use crate::record::Batches;
@@ -65,6 +65,7 @@ impl Fetcher {
         session.handle_response(response.session_id, version);
         let endpoints = response.node_endpoints;
         self.answers += 1;
+        let parked_before = self.parked_bytes;
         let mut unanswered: BTreeMap<TopicPartition, &Asked> =
             ticket.asked.iter().map(|asked| (asked.partition.clone(), asked)).collect();
         let names: BTreeMap<Uuid, &Str> =
@@ -88,6 +89,9 @@ impl Fetcher {
                 port: u16::try_from(endpoint.port).unwrap_or(0),
                 rack: endpoint.rack,
             }));
+        }
+        if self.parked_bytes.saturating_sub(parked_before) >= ConsumerConfig::LARGE_RESPONSE_BYTES {
+            self.resting.remove(&ticket.broker);
         }
         // In a session, a response leaves out the partitions without news.
         for asked in unanswered.into_values() {

@@ -222,6 +222,27 @@ fn a_partition_with_enough_parked_is_left_out_and_the_others_wait_briefly() {
 }
 
 #[test]
+fn a_leader_rests_by_the_number_of_its_partitions_unless_it_has_a_backlog() {
+    let pause_per_partition = Duration::from_millis(2);
+    let mut script = Script::new(ConsumerConfig { pause_per_partition, ..ConsumerConfig::default() });
+    script.fetcher.assign(tp(0), Offset(0), LeaderEpoch(-1));
+    script.fetcher.assign(tp(1), Offset(0), LeaderEpoch(-1));
+    script.receive(holding(vec![batch(0, 1)]));
+    assert_eq!(script.poll(), None, "2 ms for each of two partitions");
+    let next = script.now + 2 * pause_per_partition;
+    assert_eq!(script.fetcher.next_timeout(script.now), Some(next));
+    script.now = next;
+    let mut builder = BatchBuilder::new(ConsumerConfig::LARGE_RESPONSE_BYTES);
+    builder.append(0, None, Some(&vec![0; ConsumerConfig::LARGE_RESPONSE_BYTES]), RawHeaders::EMPTY).unwrap();
+    let large = builder.seal(Seal { compression: Compression::None, ..Seal::default() }).unwrap();
+    script.receive(holding(vec![with_base_offset(&large, 1, LeaderEpoch(3))]));
+    let (request, _) = script.fetch();
+    let offsets: Vec<_> =
+        request.topics[0].partitions.iter().map(|asked| (asked.partition, asked.fetch_offset)).collect();
+    assert_eq!(offsets, [(1, 0), (0, 2)], "at once, and who waits longest first");
+}
+
+#[test]
 fn a_full_buffer_pauses_fetching_and_drops_nothing() {
     let config = ConsumerConfig { buffer_limit_bytes: 100, ..ConsumerConfig::default() };
     let mut script = Script::reading(config, 0);
