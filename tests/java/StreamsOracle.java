@@ -4,14 +4,26 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.Map;
+import java.util.Properties;
 import java.util.Set;
+import java.util.TreeMap;
 
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.streams.StreamsBuilder;
+import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.TestInputTopic;
+import org.apache.kafka.streams.Topology;
+import org.apache.kafka.streams.TopologyTestDriver;
+import org.apache.kafka.streams.kstream.Consumed;
+import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.SlidingWindows;
 import org.apache.kafka.streams.kstream.Windowed;
 import org.apache.kafka.streams.kstream.WindowedSerdes;
 import org.apache.kafka.streams.kstream.internals.SessionWindow;
 import org.apache.kafka.streams.kstream.internals.TimeWindow;
+import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.tests.SmokeTestDriver;
 
 /**
@@ -25,6 +37,10 @@ import org.apache.kafka.streams.tests.SmokeTestDriver;
  *     Keys with windows: a line of stdin, KIND KEY START END with KIND `time` or `session`, is answered by the bytes of
  *     Kafka's serializer in hexadecimal and by what its deserializer makes of them, as a line KEY START END. Windows of
  *     time have SIZE milliseconds.
+ * sliding
+ *     Sliding windows: stdin has inputs, each a line with the time difference and the grace period, lines KEY TIME VALUE,
+ *     and an empty line. Each is answered by the last result of every window, as lines KEY START END VALUE,VALUE,.. and an
+ *     empty line.
  * </pre>
  */
 public final class StreamsOracle {
@@ -35,6 +51,7 @@ public final class StreamsOracle {
         switch (args[0]) {
             case "drive" -> drive(args[1], Integer.parseInt(args[2]), Integer.parseInt(args[3]), Integer.parseInt(args[4]));
             case "keys" -> keys(Long.parseLong(args[1]));
+            case "sliding" -> sliding();
             default -> throw new IllegalArgumentException(args[0]);
         }
     }
@@ -63,5 +80,46 @@ public final class StreamsOracle {
             System.out.printf("%s %s %d %d%n", HexFormat.of().formatHex(bytes), read.key(), read.window().start(),
                 read.window().end());
         }
+    }
+
+    private static void sliding() throws Exception {
+        final BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        final Properties properties = new Properties();
+        properties.put(StreamsConfig.APPLICATION_ID_CONFIG, "sliding");
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            final String[] sizes = line.split(" ");
+            final Map<String, String> results = new TreeMap<>();
+            final Topology topology = sliding(Long.parseLong(sizes[0]), Long.parseLong(sizes[1]), results);
+            try (TopologyTestDriver driver = new TopologyTestDriver(topology, properties)) {
+                final TestInputTopic<String, String> input = driver.createInputTopic("input",
+                    Serdes.String().serializer(), Serdes.String().serializer());
+                for (line = lines.readLine(); !line.isEmpty(); line = lines.readLine()) {
+                    final String[] words = line.split(" ");
+                    input.pipeInput(words[0], words[2], Long.parseLong(words[1]));
+                }
+            }
+            results.forEach((window, values) -> System.out.println(window + " " + values));
+            System.out.println();
+        }
+    }
+
+    private static Topology sliding(final long difference, final long grace, final Map<String, String> results) {
+        final StreamsBuilder builder = new StreamsBuilder();
+        final Duration size = Duration.ofMillis(difference);
+        final Duration retention = Duration.ofDays(1);
+        builder.stream("input", Consumed.with(Serdes.String(), Serdes.String()))
+            .groupByKey()
+            .windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(size, Duration.ofMillis(grace)))
+            .aggregate(
+                () -> "",
+                (key, value, values) -> values.isEmpty() ? value : values + "," + value,
+                Materialized.<String, String>as(Stores.inMemoryWindowStore("windows", retention, size, false))
+                    .withKeySerde(Serdes.String())
+                    .withValueSerde(Serdes.String())
+                    .withCachingDisabled())
+            .toStream()
+            .foreach((window, values) ->
+                results.put(window.key() + " " + window.window().start() + " " + window.window().end(), values));
+        return builder.build();
     }
 }

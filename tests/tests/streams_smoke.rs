@@ -5,6 +5,9 @@
 //! application is [`conformance::streams_smoke`]. The names of its topics are fixed, so each test has a broker of its
 //! own. A run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
 
+#[path = "streams_smoke/sliding.rs"]
+mod sliding;
+
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
@@ -178,7 +181,7 @@ impl Drop for Driver {
 fn oracle() -> Option<Command> {
     let java = Path::new(env!("CARGO_MANIFEST_DIR")).join("java");
     let pom = std::fs::read_to_string(java.join("streams.xml")).expect("the project is there");
-    match java_source("kafka-streams-4.3.1", &pom, &java.join("StreamsOracle.java")) {
+    match java_source("kafka-streams-oracle-4.3.1", &pom, &java.join("StreamsOracle.java")) {
         Ok(command) => Some(command),
         Err(unavailable) => {
             skip("the oracle of Kafka Streams", &unavailable.to_string());
