@@ -6,11 +6,11 @@ use conformance::reader::{create_topic, read_to_end};
 use conformance::writer::{Transactions, write};
 use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, within};
 use kafka_wire::admin::OffsetSpec;
-use kafka_wire::client::{Client, ClientConfig, Consumer};
+use kafka_wire::client::{BatchReader, Client, ClientConfig, Consumer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, Fetched, IsolationLevel, ResetPolicy};
-use kafka_wire::types::{Offset, PartitionId};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
 use tokio::time::{Instant, timeout};
 
 on_every_broker!(
@@ -26,6 +26,7 @@ on_both_brokers!(
     seeking_while_a_fetch_waits_discards_its_answer,
     an_unassigned_partition_delivers_nothing_more,
     a_paused_partition_keeps_what_it_has,
+    a_fetch_in_hand_goes_with_the_position_of_its_partition,
     a_position_outside_of_the_log_is_an_error_without_a_reset_policy,
     a_reset_policy_says_where_to_go_on,
     a_batch_larger_than_every_limit_comes_whole,
@@ -277,6 +278,34 @@ async fn a_paused_partition_keeps_what_it_has(broker: TestBroker) {
     assert!(timeout(Duration::from_millis(200), consumer.poll()).await.is_err());
     assert!(consumer.resume(&one));
     assert_eq!(poll(&mut consumer).await.expect("it can be read again").partition(), &one);
+}
+
+async fn a_fetch_in_hand_goes_with_the_position_of_its_partition(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let partition = new_partition(&broker, &client).await;
+    for batch in [&["a"][..], &["b"], &["c"]] {
+        write(&client, &partition, batch).await;
+    }
+    let mut reader = BatchReader::new(Consumer::new(client, ConsumerConfig::default()));
+    let position = |reader: &mut BatchReader| Some(reader.next_batch()?.expect("no batch is corrupt").position.0);
+    reader.assign_at(partition.clone(), Offset(0), LeaderEpoch(-1));
+    within("a fetch", Duration::from_secs(20), reader.fetch()).await.expect("the partition can be read");
+    assert_eq!(position(&mut reader), Some(0), "the first batch of the fetch");
+
+    assert!(reader.pause(&partition) && reader.fetched().is_none(), "what is in hand waits");
+    assert!(reader.resume(&partition));
+    assert_eq!(position(&mut reader), Some(1), "the rest of the fetch comes after the pause");
+
+    assert!(reader.seek(&partition, Offset(1)) && reader.fetched().is_none(), "the fetch is of the former position");
+    within("a fetch", Duration::from_secs(20), reader.fetch()).await.expect("the partition can be read");
+    assert_eq!([position(&mut reader), position(&mut reader), position(&mut reader)], [Some(1), Some(2), None]);
+    assert_eq!(reader.finish().map(|read| read.next_offset()), Some(Offset(3)));
+
+    reader.assign_at(partition.clone(), Offset(0), LeaderEpoch(-1));
+    within("a fetch", Duration::from_secs(20), reader.fetch()).await.expect("the partition can be read");
+    reader.pause(&partition);
+    assert!(reader.unassign(&partition) && !reader.resume(&partition));
+    assert!(reader.fetched().is_none() && reader.next_batch().is_none(), "nothing of it is read any more");
 }
 
 async fn a_position_outside_of_the_log_is_an_error_without_a_reset_policy(broker: TestBroker) {

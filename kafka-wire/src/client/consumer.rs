@@ -19,7 +19,7 @@ use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
 use crate::protocol::offset_for_leader_epoch::OffsetForLeaderEpochResponse;
 use crate::time::Moment;
-use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset, TimestampMs};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use crate::wire::Str;
 
 /// Reads the partitions that it is assigned, from the given offsets; it belongs to no group.
@@ -155,12 +155,8 @@ impl Consumer {
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
         let fetcher = self.shared.fetcher();
-        let Watermarks { high_watermark, last_stable_offset, .. } = fetcher.watermarks(partition)?;
-        let end = match self.shared.config.isolation {
-            IsolationLevel::ReadCommitted => last_stable_offset,
-            IsolationLevel::ReadUncommitted => high_watermark,
-        };
-        Some(u64::try_from(end.0.saturating_sub(fetcher.position(partition)?.0)).unwrap_or(0))
+        let watermarks = fetcher.watermarks(partition)?;
+        Some(watermarks.lag(self.shared.config.isolation, fetcher.position(partition)?))
     }
 
     /// The numbers of what it has fetched so far, with the lags of the assigned partitions.

@@ -45,6 +45,7 @@ mod admin_partitions;
 mod admin_share_groups;
 mod admin_transactions;
 mod backoff;
+mod batch_reader;
 mod clock;
 mod config;
 mod connection;
@@ -80,6 +81,7 @@ use std::time::Duration;
 pub use address::Address;
 pub use admin_error::AdminError;
 pub use backoff::Backoff;
+pub use batch_reader::BatchReader;
 pub use config::ClientConfig;
 pub use consumer::Consumer;
 pub use error::{

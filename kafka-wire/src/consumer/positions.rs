@@ -7,7 +7,7 @@ use super::epochs::EpochHistory;
 use super::fetched::Failure;
 use crate::cluster::TopicPartition;
 use crate::time::Moment;
-use crate::types::{BrokerId, LeaderEpoch, Offset};
+use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset};
 use crate::wire::Uuid;
 
 /// The ends of a partition, as its leader last reported them.
@@ -19,6 +19,18 @@ pub struct Watermarks {
     pub last_stable_offset: Offset,
     /// The first offset in the log.
     pub log_start_offset: Offset,
+}
+
+impl Watermarks {
+    /// The number of offsets between a position and the end that a reader of this isolation level comes to.
+    #[must_use]
+    pub fn lag(&self, isolation: IsolationLevel, position: Offset) -> u64 {
+        let end = match isolation {
+            IsolationLevel::ReadCommitted => self.last_stable_offset,
+            IsolationLevel::ReadUncommitted => self.high_watermark,
+        };
+        u64::try_from(end.0.saturating_sub(position.0)).unwrap_or(0)
+    }
 }
 
 /// One assigned partition.

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use kafka_wire::client::{Client, Consumer, GroupMember};
+use kafka_wire::client::{BatchReader, Client, Consumer, GroupMember};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, Fetched};
@@ -45,7 +45,8 @@ struct Wiring<'s> {
     spec: &'s Spec,
     client: Client,
     member: GroupMember,
-    consumer: Consumer,
+    /// The inputs. A fetch of them is taken in hand ahead, to know whether there is more.
+    inputs: BatchReader,
     worker: Worker,
     /// `None` while an operation on the transaction has it.
     transaction: Option<Transaction>,
@@ -53,8 +54,6 @@ struct Wiring<'s> {
     ending: Option<Ending>,
     operations: JoinSet<(OperationId, Completion)>,
     restores: Restores,
-    /// The fetch that is being processed. It is fetched ahead, to know whether there is more.
-    current: Option<Fetched>,
     buffer: Decompressed,
     /// Time at which a worker that was asked to stop is given up.
     stop_by: Option<Moment>,
@@ -132,18 +131,17 @@ impl<'s> Wiring<'s> {
             foreign_offsets: config.foreign_offsets,
         };
         let worker = Worker::new(topology, settings, spec.ends.clone(), now);
-        let consumer = connect::consumer(&client, config);
+        let inputs = BatchReader::new(connect::consumer(&client, config));
         Self {
             spec,
             client,
             member,
-            consumer,
+            inputs,
             worker,
             transaction: Some(transaction),
             ending: None,
             operations: JoinSet::new(),
             restores: Restores::default(),
-            current: None,
             buffer: Decompressed::new(config.decompression_limit),
             stop_by: None,
             reported: now,
@@ -160,7 +158,7 @@ impl<'s> Wiring<'s> {
             if let Some(over) = self.turn() {
                 return over;
             }
-            let takes_records = self.worker.accepts_records() && self.current.is_none() && !is_busy;
+            let takes_records = self.worker.accepts_records() && self.inputs.fetched().is_none() && !is_busy;
             let now = self.client.now();
             let pause = self.worker.next_timeout().min(self.stop_by.unwrap_or(now + LONGEST_PAUSE)).since(now);
             tokio::select! {
@@ -184,7 +182,7 @@ impl<'s> Wiring<'s> {
                 }
                 // Everything here shares the thread, so heartbeats, fetches and sends get their turn.
                 () = tokio::task::yield_now(), if is_busy => {}
-                fetched = self.consumer.poll(), if takes_records => self.take_up(fetched),
+                fetched = self.inputs.fetch(), if takes_records => fetched.unwrap_or_else(|error| self.worker.give_up(error.end())),
                 fetched = self.restores.poll(), if !is_busy && self.restores.consumer.is_some() => self.restore(fetched),
                 () = tokio::time::sleep(pause), if !is_busy => {}
             }
@@ -202,13 +200,8 @@ impl<'s> Wiring<'s> {
         if let Some(fetched) = restored {
             self.restore(fetched);
         }
-        if self.worker.accepts_records()
-            && self.current.is_none()
-            && let Some(fetched) = self.consumer.try_poll()
-        {
-            self.take_up(fetched);
-        }
-        if self.worker.accepts_records() && self.current.is_some() {
+        self.look_ahead();
+        if self.worker.accepts_records() && self.inputs.fetched().is_some() {
             is_busy = true;
             self.process();
         }
@@ -225,19 +218,19 @@ impl<'s> Wiring<'s> {
 
     /// Processes records that wait for those of other inputs. Returns whether there is more to be processed at once.
     fn process_queued(&mut self) -> bool {
-        let Self { worker, transaction, consumer, client, .. } = self;
+        let Self { worker, transaction, inputs, client, .. } = self;
         let Some(transaction) = transaction.as_mut().filter(|_| worker.orders_inputs()) else { return false };
-        let log_end = |input: &TopicPartition| consumer.watermarks(input).map(|ends| ends.last_stable_offset);
+        let log_end = |input: &TopicPartition| inputs.consumer().watermarks(input).map(|ends| ends.last_stable_offset);
         worker.process_queued(client.now(), &log_end, transaction)
     }
 
     /// Passes the records of one fetch through their task. It stops where a commit begins, however large the backlog,
     /// so that a transaction stays short; the rest follows after it.
     fn process(&mut self) {
-        let Self { worker, transaction, current, buffer, client, .. } = self;
-        let (Some(transaction), Some(fetched)) = (transaction, current.as_mut()) else { return };
+        let Self { worker, transaction, inputs, buffer, client, .. } = self;
+        let Some(transaction) = transaction else { return };
         while worker.accepts_records() {
-            let batch = match fetched.next_batch() {
+            let batch = match inputs.next_batch() {
                 None => break,
                 Some(Err(error)) => return worker.give_up(error.end()),
                 Some(Ok(batch)) => batch,
@@ -247,29 +240,24 @@ impl<'s> Wiring<'s> {
             let (offset, leader_epoch) = (Offset(header.next_offset()), header.partition_leader_epoch);
             let span = Span { start: batch.position, end: Position { offset, leader_epoch } };
             match batch.open(buffer) {
-                Ok(records) => worker.process(now, fetched.partition(), records, span, transaction),
+                Ok(records) => worker.process(now, batch.partition(), records, span, transaction),
                 Err(error) => return worker.give_up(error.end()),
             }
             worker.handle_at_hand(true);
             worker.handle_time(now, transaction);
         }
-        if worker.accepts_records() {
-            let next = Position { offset: fetched.next_offset(), leader_epoch: fetched.leader_epoch() };
-            let place = (next, fetched.last_stable_offset());
-            worker.advance(client.now(), fetched.partition(), place, transaction);
-            *current = None;
+        if worker.accepts_records()
+            && let Some(read) = inputs.finish()
+        {
+            let next = Position { offset: read.next_offset(), leader_epoch: read.leader_epoch() };
+            worker.advance(client.now(), read.partition(), (next, read.last_stable_offset()), transaction);
         }
     }
 
     /// Lets the machine do what is due, and carries out its actions.
     fn turn(&mut self) -> Option<Over> {
-        if self.current.is_none()
-            && self.worker.accepts_records()
-            && let Some(fetched) = self.consumer.try_poll()
-        {
-            self.take_up(fetched);
-        }
-        self.worker.handle_at_hand(self.current.is_some());
+        self.look_ahead();
+        self.worker.handle_at_hand(self.inputs.fetched().is_some());
         let now = self.client.now();
         if self.worker.needs_outbox()
             && let Some(transaction) = &mut self.transaction
@@ -289,22 +277,19 @@ impl<'s> Wiring<'s> {
     fn act(&mut self, action: Action) {
         match action {
             Action::Assign { input, position } => {
-                self.consumer.assign_at(input, position.offset, position.leader_epoch);
+                self.inputs.assign_at(input, position.offset, position.leader_epoch);
             }
             Action::Unassign { input } => {
-                self.consumer.unassign(&input);
-                self.forget(&input);
+                self.inputs.unassign(&input);
             }
             Action::Seek { input, position } => {
-                self.forget(&input);
-                self.consumer.assign_at(input.clone(), position.offset, position.leader_epoch);
-                self.consumer.resume(&input);
+                self.inputs.assign_at(input.clone(), position.offset, position.leader_epoch);
+                self.inputs.resume(&input);
             }
             Action::Stop { input, offset } => {
                 // Seeking discards what was fetched beyond the end: parked, it would take the room of others for ever.
-                self.consumer.pause(&input);
-                self.consumer.seek(&input, offset);
-                self.forget(&input);
+                self.inputs.pause(&input);
+                self.inputs.seek(&input, offset);
             }
             Action::OpenChangelog { changelog, offset } => self.open_changelog(changelog, offset),
             Action::CloseChangelog { changelog } => self.restores.close(&changelog),
@@ -366,10 +351,13 @@ impl<'s> Wiring<'s> {
         }
     }
 
-    fn take_up(&mut self, fetched: Result<Fetched, ConsumeError>) {
-        match fetched {
-            Ok(fetched) => self.current = Some(fetched),
-            Err(error) => self.worker.give_up(error.end()),
+    /// Takes a fetch in hand, if there is none and records are taken.
+    fn look_ahead(&mut self) {
+        if self.worker.accepts_records()
+            && self.inputs.fetched().is_none()
+            && let Err(error) = self.inputs.try_fetch()
+        {
+            self.worker.give_up(error.end());
         }
     }
 
@@ -397,11 +385,6 @@ impl<'s> Wiring<'s> {
         let consumer = || connect::consumer(&self.client, config);
         self.restores.consumer.get_or_insert_with(consumer).assign(changelog.clone(), offset);
         self.restores.changelogs.insert(changelog);
-    }
-
-    /// Discards what was fetched of an input.
-    fn forget(&mut self, input: &TopicPartition) {
-        self.current.take_if(|fetched| fetched.partition() == input);
     }
 
     /// Publishes news for observers. If a kill was requested and there is no transaction to die in,

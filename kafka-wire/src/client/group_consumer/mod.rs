@@ -7,7 +7,6 @@
 mod committer;
 mod config;
 mod error;
-mod reading;
 mod topics;
 mod turn;
 
@@ -24,10 +23,9 @@ pub use config::{
     GroupConsumerBuilder, GroupConsumerConfig, MissingTopic, Subscription, SubscriptionPattern, TopicPattern,
 };
 pub use error::{GroupConsumerError, OffsetCommitError};
-use reading::Readings;
 use topics::{Found, TopicWatch};
 
-use super::{Client, Consumer, GroupMember, MetadataError, OffsetsError, RequestError, fetch_offsets};
+use super::{BatchReader, Client, Consumer, GroupMember, MetadataError, OffsetsError, RequestError, fetch_offsets};
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::compression::Decompressed;
 use crate::consumer::{BatchRecords, ConsumerRecord, FetchedBatch, Watermarks};
@@ -35,7 +33,7 @@ pub use crate::group::ownership::AssignmentChange;
 use crate::group::ownership::Ownership;
 use crate::group::{GroupError, GroupProtocol};
 use crate::metrics::ConsumerMetrics;
-use crate::types::{IsolationLevel, Offset};
+use crate::types::Offset;
 use crate::wire::Str;
 
 /// Reads topics as a member of a consumer group.
@@ -77,12 +75,11 @@ pub struct GroupConsumer {
     /// The topics that the pattern matched, or those of the list.
     topics: Vec<Str>,
     member: GroupMember,
-    consumer: Consumer,
+    reader: BatchReader,
     ownership: Ownership,
     committer: Committer,
     watch: TopicWatch,
     tasks: JoinSet<Done>,
-    readings: Readings,
     /// The batch that was handed out last.
     current: Option<FetchedBatch>,
     buffer: Decompressed,
@@ -152,11 +149,10 @@ impl GroupConsumer {
         Ok(Self {
             ownership,
             member,
-            consumer,
+            reader: BatchReader::new(consumer),
             committer: Committer::start(client.clone()),
             watch: TopicWatch::new(&config, now),
             tasks: JoinSet::new(),
-            readings: Readings::default(),
             current: None,
             buffer: Decompressed::new(config.decompression_limit_bytes),
             records: VecDeque::new(),
@@ -312,25 +308,20 @@ impl GroupConsumer {
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         let known = self.ownership.position(partition).map(|position| position.offset);
-        known.or_else(|| self.consumer.position(partition).filter(|_| self.ownership.holds(partition)))
+        known.or_else(|| self.reader.consumer().position(partition).filter(|_| self.ownership.holds(partition)))
     }
 
     /// Returns the number of records between the position and the end (the last stable offset if only committed records
     /// are read), as of the last fetch. `None` before the first fetch.
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
-        let Watermarks { high_watermark, last_stable_offset, .. } = self.watermarks(partition)?;
-        let end = match self.config.isolation {
-            IsolationLevel::ReadCommitted => last_stable_offset,
-            IsolationLevel::ReadUncommitted => high_watermark,
-        };
-        Some(u64::try_from(end.0.saturating_sub(self.position(partition)?.0)).unwrap_or(0))
+        Some(self.watermarks(partition)?.lag(self.config.isolation, self.position(partition)?))
     }
 
     /// The numbers of what it has fetched so far, with the lags of the assigned partitions.
     #[must_use]
     pub fn metrics(&self) -> ConsumerMetrics {
-        let mut metrics = self.consumer.metrics();
+        let mut metrics = self.reader.consumer().metrics();
         for (partition, of_partition) in &mut metrics.partitions {
             of_partition.lag = self.lag(partition);
         }
@@ -340,7 +331,7 @@ impl GroupConsumer {
     /// Returns the ends of the partition as of its last fetch.
     #[must_use]
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
-        self.consumer.watermarks(partition)
+        self.reader.consumer().watermarks(partition)
     }
 
     /// Goes on from another offset of the log as it is now, whatever was read before. Returns whether the partition
@@ -355,7 +346,7 @@ impl GroupConsumer {
         let is_held = self.ownership.handle_seek(partition, to.clone());
         if is_held {
             self.forget(partition);
-            self.consumer.assign_at(partition.clone(), to.offset, to.leader_epoch);
+            self.reader.assign_at(partition.clone(), to.offset, to.leader_epoch);
         }
         is_held
     }
@@ -363,14 +354,12 @@ impl GroupConsumer {
     /// Hands out no records of the partition until it is resumed. Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
         self.give_back_records();
-        self.readings.pause(partition);
-        self.consumer.pause(partition)
+        self.reader.pause(partition)
     }
 
     /// Resumes a paused partition. Returns whether it is assigned.
     pub fn resume(&mut self, partition: &TopicPartition) -> bool {
-        self.readings.resume(partition);
-        self.consumer.resume(partition)
+        self.reader.resume(partition)
     }
 }
 
@@ -431,7 +420,7 @@ impl GroupConsumer {
         self.note_positions();
         for (partition, start) in self.ownership.rewind() {
             self.forget(&partition);
-            self.consumer.assign_at(partition, start.offset, start.leader_epoch);
+            self.reader.assign_at(partition, start.offset, start.leader_epoch);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Done, GroupConsumer, GroupConsumerError, Next, Subscription};
 use crate::client::consumer::sleep_until;
 use crate::client::offsets::{fetch_offsets, fetch_offsets_as};
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
-use crate::consumer::{BatchRecords, ConsumeError, ConsumerRecord, Fetched, ResetPolicy};
+use crate::consumer::{BatchRecords, ConsumeError, ConsumerRecord, ResetPolicy};
 use crate::group::ownership::{AssignmentChange, Effect};
 use crate::group::{GroupEvent, GroupProtocol};
 use crate::protocol::ErrorCode;
@@ -24,9 +24,9 @@ impl GroupConsumer {
         }
         let _polling = self.member.begin_poll();
         loop {
-            let reads = self.ownership.is_settled() && self.readings.is_empty();
+            let reads = self.ownership.is_settled() && self.reader.fetched().is_none();
             let due = [self.ownership.next_timeout(), self.watch.next_timeout()].into_iter().flatten().min();
-            let Self { client, member, consumer, committer, tasks, .. } = self;
+            let Self { client, member, reader, committer, tasks, .. } = self;
             tokio::select! {
                 biased;
                 event = member.next_event() => self.handle_event(event),
@@ -34,7 +34,7 @@ impl GroupConsumer {
                     self.finish(done.expect("a look-up neither panics nor is cancelled"))?;
                 }
                 Some(outcome) = committer.outcome() => self.handle_outcome(&outcome),
-                fetched = consumer.poll(), if reads => self.take_fetched(fetched)?,
+                fetched = reader.fetch(), if reads => fetched.or_else(|error| self.handle_unread(error))?,
                 () = sleep_until(client, due) => {}
             }
             if let Some(next) = self.at_hand()? {
@@ -56,35 +56,34 @@ impl GroupConsumer {
             return Ok(Some(Next::Record(record)));
         }
         loop {
-            if self.readings.is_empty() {
-                let Some(fetched) = self.consumer.try_poll() else { return Ok(None) };
-                self.take_fetched(fetched)?;
+            if self.reader.fetched().is_none() {
+                match self.reader.try_fetch() {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(None),
+                    Err(error) => self.handle_unread(error)?,
+                }
                 continue;
             }
-            match self.readings.next_batch() {
+            match self.reader.next_batch() {
                 Some(batch) => {
                     self.current = Some(batch?);
                     return Ok(Some(Next::Batch));
                 }
                 None => {
-                    if let Some((partition, next, epoch)) = self.readings.pop() {
-                        self.ownership.handle_passed(&partition, next, Some(epoch));
+                    if let Some(read) = self.reader.finish() {
+                        self.ownership.handle_passed(read.partition(), read.next_offset(), Some(read.leader_epoch()));
                     }
                 }
             }
         }
     }
 
-    fn take_fetched(&mut self, fetched: Result<Fetched, ConsumeError>) -> Result<(), GroupConsumerError> {
-        match fetched {
-            Ok(fetched) => {
-                self.readings.push(fetched);
-                Ok(())
-            }
-            Err(ConsumeError::Diverged { partition, epoch, end_offset, .. }) => {
+    fn handle_unread(&mut self, error: ConsumeError) -> Result<(), GroupConsumerError> {
+        match error {
+            ConsumeError::Diverged { partition, epoch, end_offset, .. } => {
                 self.handle_diverged(partition, end_offset, epoch)
             }
-            Err(error) => Err(error.into()),
+            error => Err(error.into()),
         }
     }
 
@@ -97,12 +96,13 @@ impl GroupConsumer {
         epoch: LeaderEpoch,
     ) -> Result<(), GroupConsumerError> {
         self.forget(&partition);
+        self.reader.forget(&partition);
         match self.ownership.position(&partition).cloned() {
             // Nothing was handed out.
-            None => self.consumer.assign_by_reset(partition),
+            None => self.reader.assign_by_reset(partition),
             // All that was handed out is still there.
             Some(position) if position.offset <= end_offset => {
-                self.consumer.assign_at(partition, position.offset, position.leader_epoch);
+                self.reader.assign_at(partition, position.offset, position.leader_epoch);
             }
             Some(CommittedOffset { offset, .. }) if self.config.auto_offset_reset == ResetPolicy::None => {
                 return Err(ConsumeError::Diverged { partition, offset, epoch, end_offset }.into());
@@ -156,11 +156,11 @@ impl GroupConsumer {
             Effect::FetchOffsets { round, partitions } => self.look_up(round, partitions),
             Effect::Read { partition, from: Some(from) } => {
                 debug!(group = %self.config.group_id, %partition, offset = %from.offset, "read from the committed offset");
-                self.consumer.assign_at(partition, from.offset, from.leader_epoch);
+                self.reader.assign_at(partition, from.offset, from.leader_epoch);
             }
-            Effect::Read { partition, from: None } => self.consumer.assign_by_reset(partition),
+            Effect::Read { partition, from: None } => self.reader.assign_by_reset(partition),
             Effect::StopReading(partition) => {
-                self.consumer.unassign(&partition);
+                self.reader.unassign(&partition);
                 self.forget(&partition);
             }
             Effect::Commit { offsets, is_awaited } => {
@@ -270,20 +270,21 @@ impl GroupConsumer {
     pub(super) fn note_positions(&mut self) {
         let unplaced: Vec<_> = self.ownership.unplaced().cloned().collect();
         for partition in unplaced {
-            if let Some(offset) = self.consumer.position(&partition) {
+            if let Some(offset) = self.reader.consumer().position(&partition) {
                 self.ownership.handle_start(&partition, offset);
             }
         }
-        if let Some((partition, read)) = self.readings.next_offset()
-            && self.ownership.position(&partition).is_some_and(|position| position.offset > read)
+        // A corrupt batch sets back how far its fetch is read.
+        let read = self.reader.fetched().map(|fetched| (fetched.partition(), fetched.next_offset()));
+        if let Some((partition, read)) = read
+            && self.ownership.position(partition).is_some_and(|position| position.offset > read)
         {
-            self.ownership.handle_passed(&partition, read, None);
+            self.ownership.handle_passed(partition, read, None);
         }
     }
 
-    /// Drops the received data of a partition.
+    /// Drops the records of a partition that `next` has not handed out yet. Its batches the reader drops.
     pub(super) fn forget(&mut self, partition: &TopicPartition) {
-        self.readings.forget(partition);
         if self.current.as_ref().is_some_and(|batch| batch.partition() == partition) {
             self.records.clear();
         }
@@ -294,7 +295,7 @@ impl GroupConsumer {
         if let (Some(first), Some(batch)) = (self.records.front(), &self.current) {
             let mut rest = batch.clone();
             rest.position = first.offset;
-            self.readings.give_back(rest);
+            self.reader.give_back(rest);
             self.records.clear();
         }
     }
