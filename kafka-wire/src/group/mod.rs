@@ -8,7 +8,7 @@
 //! [`blob`] is the data that members exchange through JoinGroup and SyncGroup. [`consumer::Membership`] only sends
 //! heartbeats: the coordinator assigns (KIP-848). [`commit`] has the formats of offset commits and look-ups.
 //! [`ownership::Ownership`] holds the partitions of a group consumer, how far each is read, and how a rebalance affects
-//! them. The handles that users hold are in `client`.
+//! them; [`Succession`] tells which of them stay with it. The handles that users hold are in `client`.
 //!
 //! Deliberately absent: clocks.
 
@@ -23,6 +23,7 @@ pub mod membership;
 pub mod ownership;
 mod reaction;
 pub mod request;
+mod succession;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 pub use self::assignor::Assignor;
 pub use self::error::{GroupError, LostCause};
+pub use self::succession::{Reassignment, Succession};
 use crate::cluster::TopicPartition;
 pub use crate::cluster::{CommittedOffset, GroupMetadata};
 use crate::wire::Str;

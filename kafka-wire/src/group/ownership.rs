@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{Exchange, GroupEvent, LostCause};
+use super::{Exchange, GroupEvent, LostCause, Reassignment, Succession};
 use crate::cluster::{CommittedOffset, TopicPartition};
 use crate::time::Moment;
 use crate::types::{LeaderEpoch, Offset};
@@ -29,6 +29,7 @@ use crate::wire::Str;
 #[derive(Debug)]
 pub struct Ownership {
     exchange: Exchange,
+    succession: Succession,
     auto_commit: Option<Duration>,
     held: BTreeMap<TopicPartition, Held>,
     queue: VecDeque<Item>,
@@ -59,6 +60,8 @@ enum Item {
     Do(Effect),
     Revoke(Revocation),
     Stop(Vec<TopicPartition>),
+    /// An assignment of this generation.
+    Assign(i32, Vec<TopicPartition>),
     Adopt(Vec<TopicPartition>),
     Rejoin,
 }
@@ -66,8 +69,6 @@ enum Item {
 #[derive(Debug)]
 enum Revocation {
     All,
-    /// All but these partitions.
-    Except(Vec<TopicPartition>),
     /// All but the partitions of these topics.
     ExceptTopics(Vec<Str>),
 }
@@ -138,6 +139,7 @@ impl Ownership {
     pub fn new(exchange: Exchange, auto_commit: Option<Duration>, now: Moment) -> Self {
         Self {
             exchange,
+            succession: Succession::new(exchange),
             auto_commit,
             held: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -162,9 +164,8 @@ impl Ownership {
     /// Handles an event of the membership; `Fatal` is for the owner to handle.
     pub fn handle_event(&mut self, event: &GroupEvent) {
         match event {
-            GroupEvent::Assigned { partitions, .. } => {
-                self.queue.push_back(Item::Revoke(Revocation::Except(partitions.clone())));
-                self.queue.push_back(Item::Adopt(partitions.clone()));
+            GroupEvent::Assigned { generation, partitions, .. } => {
+                self.queue.push_back(Item::Assign(*generation, partitions.clone()));
                 if self.exchange == Exchange::Acknowledged {
                     self.queue.push_back(Item::Rejoin);
                 }
@@ -340,8 +341,17 @@ impl Ownership {
             match item {
                 Item::Do(Effect::Read { partition, .. }) if !self.held.contains_key(&partition) => {}
                 Item::Do(effect) => return Some(effect),
-                Item::Revoke(given_up) => {
-                    if let Some(commit) = self.revoke(&given_up, now) {
+                Item::Revoke(revocation) => {
+                    let given_up = self.given_up(&revocation);
+                    if let Some(commit) = self.revoke(given_up, now) {
+                        return Some(commit);
+                    }
+                }
+                Item::Assign(generation, partitions) => {
+                    let Reassignment { removed, added } =
+                        self.succession.follow(generation, &partitions, self.held.keys());
+                    self.queue.push_front(Item::Adopt(added));
+                    if let Some(commit) = self.revoke(removed, now) {
                         return Some(commit);
                     }
                 }
@@ -352,8 +362,8 @@ impl Ownership {
                         return Some(Effect::StopReading(partition));
                     }
                 }
-                Item::Adopt(partitions) => {
-                    if let Some(look_up) = self.adopt(partitions) {
+                Item::Adopt(added) => {
+                    if let Some(look_up) = self.adopt(added) {
                         return Some(look_up);
                     }
                 }
@@ -369,14 +379,16 @@ impl Ownership {
         None
     }
 
-    /// Puts the steps of giving up before everything else in the queue, and begins with the commit.
-    fn revoke(&mut self, given_up: &Revocation, now: Moment) -> Option<Effect> {
-        let is_given_up = |partition: &TopicPartition| match given_up {
+    fn given_up(&self, revocation: &Revocation) -> Vec<TopicPartition> {
+        let is_given_up = |partition: &&TopicPartition| match revocation {
             Revocation::All => true,
-            Revocation::Except(kept) => kept.binary_search(partition).is_err(),
             Revocation::ExceptTopics(topics) => !topics.contains(&partition.topic),
         };
-        let partitions: Vec<_> = self.held.keys().filter(|partition| is_given_up(partition)).cloned().collect();
+        self.held.keys().filter(is_given_up).cloned().collect()
+    }
+
+    /// Puts the steps of giving up before everything else in the queue, and begins with the commit.
+    fn revoke(&mut self, partitions: Vec<TopicPartition>, now: Moment) -> Option<Effect> {
         if partitions.is_empty() {
             return None;
         }
@@ -394,9 +406,8 @@ impl Ownership {
         self.is_waiting.then_some(Effect::Commit { offsets, is_awaited: true })
     }
 
-    fn adopt(&mut self, partitions: Vec<TopicPartition>) -> Option<Effect> {
+    fn adopt(&mut self, added: Vec<TopicPartition>) -> Option<Effect> {
         self.round += 1;
-        let added: Vec<_> = partitions.into_iter().filter(|partition| !self.held.contains_key(partition)).collect();
         for partition in &added {
             let held = Held { round: self.round, position: None, settled: None, committed: None };
             self.held.insert(partition.clone(), held);

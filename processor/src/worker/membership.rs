@@ -1,6 +1,7 @@
 //! A worker's knowledge of its group.
 
 use kafka_wire::cluster::TopicPartition;
+use kafka_wire::group::{Exchange, Reassignment, Succession};
 
 /// The assignment of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,20 +29,24 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) phase: Phase,
-    generation: Option<i32>,
+    succession: Succession,
     live_ids: Vec<String>,
 }
 
 impl Membership {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Joining, generation: None, live_ids: Vec::new() }
+        Self { phase: Phase::Joining, succession: Succession::new(Exchange::Eager), live_ids: Vec::new() }
     }
 
-    /// Enters the generation of an assignment. Returns whether a generation was missed, in which others may have had
-    /// any of the partitions.
-    pub(super) fn enter(&mut self, generation: i32) -> bool {
+    /// Enters the generation of an assignment, with these partitions. Returns how it differs from those that the worker
+    /// `has`: it keeps tasks through an eager rebalance, but not through a generation that it has missed.
+    pub(super) fn enter<'p>(
+        &mut self,
+        (generation, partitions): (i32, &[TopicPartition]),
+        has: impl Iterator<Item = &'p TopicPartition>,
+    ) -> Reassignment {
         self.phase = Phase::Assigned;
-        self.generation.replace(generation).is_some_and(|last| generation > last + 1)
+        self.succession.follow(generation, partitions, has)
     }
 
     /// Takes the members of an assignment; returns those of the last one that are gone.

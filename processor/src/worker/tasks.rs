@@ -22,7 +22,7 @@ pub(super) struct Claim {
 ///
 /// # Errors
 /// [`Fatal::ForeignTopic`]: the job reads no such topic.
-pub(super) fn claims(topology: &Topology, partitions: Vec<TopicPartition>) -> Result<Vec<Claim>, Fatal> {
+pub(super) fn claims(topology: &Topology, partitions: &[TopicPartition]) -> Result<Vec<Claim>, Fatal> {
     let mut inputs: BTreeMap<TaskId, Vec<(usize, TopicPartition)>> = BTreeMap::new();
     for input in partitions {
         let Some(reader) = topology.reader_of(&input.topic) else {
@@ -31,7 +31,7 @@ pub(super) fn claims(topology: &Topology, partitions: Vec<TopicPartition>) -> Re
         };
         let id = TaskId { sub_topology: reader.id(), partition: input.partition };
         let source = reader.sources().iter().position(|source| *source.topic == *input.topic).unwrap_or_default();
-        inputs.entry(id).or_default().push((source, input));
+        inputs.entry(id).or_default().push((source, input.clone()));
     }
     let claim = |(id, mut inputs): (TaskId, Vec<(usize, TopicPartition)>)| {
         inputs.sort_unstable_by_key(|(source, _)| *source);

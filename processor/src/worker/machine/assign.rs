@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kafka_wire::cluster::TopicPartition;
+use kafka_wire::group::Reassignment;
 use kafka_wire::record::Records;
 use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
@@ -26,15 +27,17 @@ impl Worker {
     pub fn handle_assigned(&mut self, now: Moment, assignment: Assignment) {
         let Assignment { generation, partitions, live_ids } = assignment;
         self.learn_topics(&partitions);
-        let claims = match claims(&self.topology, partitions) {
+        let claims = match claims(&self.topology, &partitions) {
             Ok(claims) => claims,
             Err(failure) => return self.fail(failure),
         };
-        if self.membership.enter(generation) {
-            // In a generation in which this worker had no assignment, others may have had any of its partitions.
-            self.drop_tasks(&[]);
-        }
-        self.drop_tasks(&claims);
+        let has = self.tasks.iter().flat_map(|held| held.task.inputs());
+        let has = has.chain(self.takeovers.iter().flat_map(Takeover::claims).flat_map(|claim| &claim.inputs));
+        let Reassignment { added, .. } = self.membership.enter((generation, &partitions), has);
+        // A task is one with all of its inputs: it stays if it has just the same ones as before.
+        let is_added = |input: &TopicPartition| added.binary_search(input).is_ok();
+        let kept: Vec<_> = claims.iter().filter(|claim| !claim.inputs.iter().any(is_added)).cloned().collect();
+        self.drop_tasks(&kept);
         let is_new = |id: TaskId| !self.tasks.contains(id) && !self.is_taken_over(id);
         let new: Vec<_> = claims.into_iter().filter(|claim| is_new(claim.id)).collect();
         let gone = self.membership.replace_members(live_ids);
