@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Client, Consumer, MetadataError};
-use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::compression::Decompressed;
-use crate::consumer::{ConsumeError, ConsumerConfig};
+use crate::consumer::{ConsumeError, ConsumerConfig, ReadToEnd};
 use crate::record::Record;
 use crate::types::Offset;
 
@@ -36,46 +35,35 @@ pub async fn read_to_end(
     config: ConsumerConfig,
     mut handle: impl FnMut(&TopicPartition, Record<'_>),
 ) -> Result<(), ReadToEndError> {
-    let (starts, mut ends) = tokio::try_join!(
-        list(client, partitions, OffsetSpec::Earliest, config),
-        list(client, partitions, OffsetSpec::Latest, config),
-    )?;
+    let wanted: Vec<_> = partitions.iter().flat_map(ReadToEnd::queries).collect();
+    let listed = client.list_offsets(&wanted, config.isolation).await?;
+    let found: Vec<_> = listed.iter().map(|listed| listed.offset).collect();
+    let readings = partitions.iter().cloned().zip(found.chunks(2).map(ReadToEnd::between));
+    let mut left: BTreeMap<_, _> = readings.filter(|(_, reading)| !reading.is_done()).collect();
     let mut consumer = Consumer::new(client.clone(), config);
-    ends.retain(|partition, end| starts.get(partition).is_some_and(|start| start < end));
-    for partition in ends.keys() {
-        consumer.assign(partition.clone(), starts.get(partition).copied().unwrap_or_default());
+    for (partition, reading) in &left {
+        consumer.assign(partition.clone(), reading.position());
     }
     let mut buffer = Decompressed::default();
-    while !ends.is_empty() {
+    while !left.is_empty() {
         let mut fetched = consumer.poll().await?;
         let partition = fetched.partition().clone();
-        let Some(&end) = ends.get(&partition) else { continue };
+        let Some(reading) = left.get_mut(&partition) else { continue };
         while let Some(batch) = fetched.next_batch() {
             let batch = batch?;
             for record in batch.records(&mut buffer)? {
                 let record = record?;
-                if record.offset < end.0 {
+                if reading.has(Offset(record.offset)) {
                     handle(&partition, record);
                 }
             }
         }
-        if fetched.next_offset() >= end {
+        if reading.advance(fetched.next_offset()) {
             consumer.unassign(&partition);
-            ends.remove(&partition);
+            left.remove(&partition);
         }
     }
     Ok(())
-}
-
-async fn list(
-    client: &Client,
-    partitions: &[TopicPartition],
-    spec: OffsetSpec,
-    config: ConsumerConfig,
-) -> Result<BTreeMap<TopicPartition, Offset>, MetadataError> {
-    let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let listed = client.list_offsets(&wanted, config.isolation).await?;
-    Ok(listed.into_iter().filter_map(|listed| Some((listed.partition, listed.offset?))).collect())
 }
 
 impl From<MetadataError> for ReadToEndError {

@@ -7,6 +7,7 @@
 //! [`Fetcher`] is the state machine: it knows the assigned partitions, plans one fetch request per leader at a time,
 //! handles the responses, and parks received data until it is polled. [`Fetched`] is the result of a poll:
 //! batches of one partition, still in the frame that they arrived in.
+//! [`ReadToEnd`] is for partitions that are read once.
 //!
 //! A fetch goes to the leader of its partitions, or to the replica that a leader names as near (KIP-392).
 
@@ -18,6 +19,7 @@ mod isolation;
 mod kept;
 mod plan;
 mod positions;
+mod read_to_end;
 mod session;
 
 use std::time::Duration;
@@ -28,6 +30,7 @@ pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup, NamedLeade
 pub use self::kept::{BatchRecords, ConsumerRecord};
 pub use self::plan::{Ticket, at_version};
 pub use self::positions::Watermarks;
+pub use self::read_to_end::ReadToEnd;
 use crate::cluster::OffsetSpec;
 pub use crate::types::IsolationLevel;
 use crate::types::TimestampMs;

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::TopicPartition;
+use kafka_wire::consumer::ReadToEnd;
 use kafka_wire::record::Records;
 use kafka_wire::types::{Offset, PartitionId};
 use tracing::warn;
@@ -27,10 +27,8 @@ pub(super) struct GlobalTables {
     operation: Option<OperationId>,
     /// The partitions whose bounds are being looked up.
     asked: Vec<TopicPartition>,
-    /// The end that each partition has to reach; `None` until they are known.
-    ends: Option<BTreeMap<TopicPartition, Offset>>,
-    /// Number of partitions that have not reached their ends.
-    behind: usize,
+    /// How far each partition is read; `None` until their bounds are known.
+    readings: Option<BTreeMap<TopicPartition, ReadToEnd>>,
     policy: ErrorPolicy,
 }
 
@@ -42,8 +40,7 @@ impl GlobalTables {
             topics: globals.iter().map(|global| global.topic.clone()).collect(),
             operation: None,
             asked: Vec::new(),
-            ends: globals.is_empty().then(BTreeMap::new),
-            behind: 0,
+            readings: globals.is_empty().then(BTreeMap::new),
             policy: topology.policies().of(ErrorKind::Decode, topology.dead_letters().is_some()),
         }
     }
@@ -54,8 +51,8 @@ impl GlobalTables {
     }
 
     /// Whether all tables have been read to the ends that they had at the start.
-    pub(super) const fn are_ready(&self) -> bool {
-        self.ends.is_some() && self.behind == 0
+    pub(super) fn are_ready(&self) -> bool {
+        self.readings.as_ref().is_some_and(|readings| readings.values().all(ReadToEnd::is_done))
     }
 
     /// The first operation, if there are any tables.
@@ -93,10 +90,7 @@ impl GlobalTables {
                 }
                 self.asked.sort_unstable();
                 self.asked.dedup();
-                let bounds = |partition: &TopicPartition| {
-                    [(partition.clone(), OffsetSpec::Earliest), (partition.clone(), OffsetSpec::Latest)]
-                };
-                let wanted = self.asked.iter().flat_map(bounds).collect();
+                let wanted = self.asked.iter().flat_map(ReadToEnd::queries).collect();
                 Ok((Some(Operation::ListOffsets { wanted }), Vec::new()))
             }
             Completion::Listed(bounds) => Ok((None, self.open(&bounds))),
@@ -106,21 +100,20 @@ impl GlobalTables {
 
     /// Takes the bounds of the partitions, and begins to read them.
     fn open(&mut self, bounds: &[Option<Offset>]) -> Vec<Action> {
-        let (mut actions, mut ends) = (Vec::new(), BTreeMap::new());
-        for (changelog, bounds) in std::mem::take(&mut self.asked).into_iter().zip(bounds.chunks(2)) {
-            let bound = |index: usize| bounds.get(index).copied().flatten().unwrap_or_default();
-            let (first, end) = (bound(0), bound(1));
-            self.behind += usize::from(first < end);
-            ends.insert(changelog.clone(), if first < end { end } else { Offset(0) });
-            actions.push(Action::OpenChangelog { changelog, offset: first });
-        }
-        self.ends = Some(ends);
+        let readings = bounds.chunks(2).map(ReadToEnd::between);
+        let readings: BTreeMap<_, _> = std::mem::take(&mut self.asked).into_iter().zip(readings).collect();
+        let open = |(changelog, reading): (&TopicPartition, &ReadToEnd)| Action::OpenChangelog {
+            changelog: changelog.clone(),
+            offset: reading.position(),
+        };
+        let actions = readings.iter().map(open).collect();
+        self.readings = Some(readings);
         actions
     }
 
     /// Whether a partition is that of a global table.
     pub(super) fn has(&self, partition: &TopicPartition) -> bool {
-        self.ends.as_ref().is_some_and(|ends| ends.contains_key(partition))
+        self.readings.as_ref().is_some_and(|readings| readings.contains_key(partition))
     }
 
     /// Takes the records of a partition, those from `from` on.
@@ -158,10 +151,7 @@ impl GlobalTables {
 
     /// Notes that a partition has been read up to this offset. Returns whether the tables have just become ready.
     pub(super) fn read_to(&mut self, partition: &TopicPartition, next: Offset) -> bool {
-        let end = self.ends.as_mut().and_then(|ends| ends.get_mut(partition));
-        let Some(end) = end.filter(|end| end.0 > 0 && **end <= next) else { return false };
-        *end = Offset(0);
-        self.behind -= 1;
-        self.behind == 0
+        let reading = self.readings.as_mut().and_then(|readings| readings.get_mut(partition));
+        reading.is_some_and(|reading| reading.advance(next)) && self.are_ready()
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kafka_wire::cluster::TopicPartition;
+use kafka_wire::consumer::ReadToEnd;
 use kafka_wire::record::{OwnedRecords, Record, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{LeaderEpoch, Offset};
@@ -77,9 +78,7 @@ struct Input {
 struct Restore {
     store: StoreId,
     changelog: TopicPartition,
-    start: Offset,
-    position: Offset,
-    end: Offset,
+    reading: ReadToEnd,
     /// Whether it is an input of the task, whose records are rows as they stand.
     is_input: bool,
 }
@@ -108,10 +107,10 @@ impl Held {
             let (end, has_ended, lag) = (None, false, None);
             Input { partition, position, leader_epoch, committed, partitions, is_internal, end, has_ended, lag }
         };
-        let is_to_read = |found: &FoundChangelog| found.start < found.end;
+        let is_to_read = |found: &FoundChangelog| !found.reading.is_done();
         let restore = |found: FoundChangelog| {
-            let FoundChangelog { store, partition: changelog, start, end, is_input } = found;
-            Restore { store, changelog, start, position: start, end, is_input }
+            let FoundChangelog { store, partition: changelog, reading, is_input } = found;
+            Restore { store, changelog, reading, is_input }
         };
         let inputs: Vec<Input> = inputs.map(input).collect();
         for (index, input) in inputs.iter().enumerate() {
@@ -158,13 +157,13 @@ impl Held {
 
     /// The changelogs that are not read to their ends, with their positions.
     pub(super) fn unrestored(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
-        let is_open = |restore: &&Restore| restore.position < restore.end;
-        self.restores.iter().filter(is_open).map(|restore| (&restore.changelog, restore.position))
+        let is_open = |restore: &&Restore| !restore.reading.is_done();
+        self.restores.iter().filter(is_open).map(|restore| (&restore.changelog, restore.reading.position()))
     }
 
     /// Whether its changelogs have been read to their ends.
     pub(super) fn has_state(&self) -> bool {
-        self.restores.iter().all(|restore| restore.position >= restore.end)
+        self.restores.iter().all(|restore| restore.reading.is_done())
     }
 
     /// Whether the task may begin: it has its state, and the global tables have been read.
@@ -211,7 +210,7 @@ impl Held {
             let is_last = ahead.len() < AHEAD;
             if restore.is_input {
                 // The records behind the committed offset are processed as input.
-                ahead.retain(|record| record.offset < restore.end.0);
+                ahead.retain(|record| restore.reading.has(Offset(record.offset)));
             } else {
                 self.task.expect_restored(restore.store, ahead.iter().filter_map(|record| record.key));
             }
@@ -220,11 +219,11 @@ impl Held {
                     true => self.task.restore_row(restore.store, &restore.changelog, &record)?,
                     false => self.task.restore(restore.store, record.key.unwrap_or_default(), record.value)?,
                 }
-                restore.position = Offset(record.offset + 1);
+                restore.reading.advance(Offset(record.offset + 1));
                 count += 1;
             }
             if let Some(cause) = corrupt {
-                let (partition, offset) = (changelog.clone(), restore.position.max(from));
+                let (partition, offset) = (changelog.clone(), restore.reading.position().max(from));
                 return Err(Fatal::Corrupt { partition, offset, cause: cause.to_string() });
             }
             if is_last {
@@ -240,17 +239,14 @@ impl Held {
         let Some(restore) = self.restores.iter_mut().find(|restore| restore.changelog == *changelog) else {
             return false;
         };
-        restore.position = restore.position.max(next);
-        restore.position >= restore.end
+        restore.reading.advance(next);
+        restore.reading.is_done()
     }
 
     /// Numbers of changelog offsets: those that have been read, and all.
     pub(super) fn restore_progress(&self) -> (u64, u64) {
-        let distance = |from: Offset, to: Offset| u64::try_from(to.0 - from.0).unwrap_or_default();
-        self.restores.iter().fold((0, 0), |(done, all), restore| {
-            let end = distance(restore.start, restore.end);
-            (done + distance(restore.start, restore.position).min(end), all + end)
-        })
+        let progress = self.restores.iter().map(|restore| restore.reading.progress());
+        progress.fold((0, 0), |(done, all), (of_one, all_of_one)| (done + of_one, all + all_of_one))
     }
 
     pub(super) const fn restored_records(&self) -> u64 {

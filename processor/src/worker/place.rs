@@ -1,6 +1,7 @@
 //! The places at which inputs and changelogs are read.
 
 use kafka_wire::cluster::TopicPartition;
+use kafka_wire::consumer::ReadToEnd;
 use kafka_wire::types::{LeaderEpoch, Offset, TimestampMs};
 
 use crate::output::StoreId;
@@ -47,9 +48,8 @@ pub(super) struct Place {
 pub(super) struct FoundChangelog {
     pub(super) store: StoreId,
     pub(super) partition: TopicPartition,
-    /// Its first offset, and the end up to which it is read.
-    pub(super) start: Offset,
-    pub(super) end: Offset,
+    /// The bounds within which it is read.
+    pub(super) reading: ReadToEnd,
     /// Whether it is an input of the task, which is read to the committed offset.
     pub(super) is_input: bool,
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::consumer::ReadToEnd;
 use kafka_wire::types::Offset;
 
 use super::action::{Completion, Operation, OperationId};
@@ -197,13 +198,14 @@ impl Takeover {
             };
             let bounds = |(store, partition): (StoreId, TopicPartition)| {
                 let is_input = topology.stores()[store.0].source_changelog().is_some();
-                let bound = |index: usize| listed(&partition).get(index).copied().flatten().unwrap_or_default();
-                let (start, last) = (bound(0), bound(1));
-                let end = match committed.get(&partition).filter(|_| is_input) {
-                    Some(committed) => committed.as_ref().map_or(start, |committed| committed.offset),
-                    None => last,
+                let reading = ReadToEnd::between(listed(&partition));
+                let reading = match committed.get(&partition).filter(|_| is_input) {
+                    Some(Some(committed)) => reading.up_to(committed.offset),
+                    // The group has processed none of its records.
+                    Some(None) => reading.up_to(reading.position()),
+                    None => reading,
                 };
-                FoundChangelog { store, partition, start, end, is_input }
+                FoundChangelog { store, partition, reading, is_input }
             };
             Found {
                 partition_counts: sub_topology(topology, &claim).sources().iter().map(count).collect(),
@@ -246,8 +248,7 @@ impl Takeover {
         let mut wanted = Vec::new();
         for claim in &self.claims {
             for (_, changelog) in changelogs(topology, claim) {
-                wanted.push((changelog.clone(), OffsetSpec::Earliest));
-                wanted.push((changelog, OffsetSpec::Latest));
+                wanted.extend(ReadToEnd::queries(&changelog));
             }
             for input in &claim.inputs {
                 if !self.committed.get(input).is_some_and(Option::is_some) {
