@@ -6,6 +6,7 @@
 mod committed;
 mod merge;
 mod offset_spec;
+mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use committed::{CommittedOffset, GroupMetadata};
 pub use offset_spec::OffsetSpec;
+pub use progress::Progress;
 
 use crate::protocol::ErrorCode;
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};

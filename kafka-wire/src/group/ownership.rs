@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Exchange, GroupEvent, LostCause, Reassignment, Succession};
-use crate::cluster::{CommittedOffset, TopicPartition};
+use crate::cluster::{CommittedOffset, Progress, TopicPartition};
 use crate::time::Moment;
 use crate::types::{LeaderEpoch, Offset};
 use crate::wire::Str;
@@ -47,9 +47,7 @@ struct Held {
     /// Number of the look-up that its first offset comes from.
     round: u64,
     /// The user's position, behind all records that were handed out; `None` until it is known.
-    position: Option<CommittedOffset>,
-    /// The offset to go back to: the last one that was committed, or the one where reading began.
-    settled: Option<CommittedOffset>,
+    progress: Option<Progress<CommittedOffset>>,
     /// The offset that the group has committed.
     committed: Option<Offset>,
 }
@@ -212,10 +210,9 @@ impl Ownership {
         for (partition, committed) in found {
             let Some(held) = self.held.get_mut(&partition) else { continue };
             // The user may have sought meanwhile.
-            if held.round == round && held.position.is_none() {
+            if held.round == round && held.progress.is_none() {
                 held.committed = committed.as_ref().map(|committed| committed.offset);
-                held.position.clone_from(&committed);
-                held.settled.clone_from(&committed);
+                held.progress = committed.clone().map(Progress::new);
                 self.queue.push_back(Item::Do(Effect::Read { partition, from: committed }));
             }
         }
@@ -225,36 +222,32 @@ impl Ownership {
     /// the offset at which that began.
     pub fn handle_read(&mut self, partition: &TopicPartition, first: Offset, next: Offset, epoch: LeaderEpoch) {
         let Some(held) = self.held.get_mut(partition) else { return };
-        held.settled.get_or_insert_with(|| CommittedOffset::new(first));
-        let position = held.position.get_or_insert_with(|| CommittedOffset::new(next));
-        (position.offset, position.leader_epoch) = (next, epoch);
-        position.metadata = Str::EMPTY;
+        let progress = held.progress.get_or_insert_with(|| Progress::new(CommittedOffset::new(first)));
+        progress.position = CommittedOffset { leader_epoch: epoch, ..CommittedOffset::new(next) };
     }
 
     /// Notes that there are no more records to hand out below `next`, or that the records from there on could not
     /// be read. `epoch` is that of the last batch below `next`, which may be a marker; `None` leaves it as it is.
     pub fn handle_passed(&mut self, partition: &TopicPartition, next: Offset, epoch: Option<LeaderEpoch>) {
         let Some(held) = self.held.get_mut(partition) else { return };
-        let position = held.position.get_or_insert_with(|| CommittedOffset::new(next));
-        position.offset = next;
-        position.leader_epoch = epoch.unwrap_or(position.leader_epoch);
-        held.settled.get_or_insert_with(|| CommittedOffset::new(next));
+        let progress = held.progress.get_or_insert_with(|| Progress::new(CommittedOffset::new(next)));
+        progress.position.offset = next;
+        progress.position.leader_epoch = epoch.unwrap_or(progress.position.leader_epoch);
     }
 
     /// Notes that the user goes on from another offset. Returns whether the member has the partition.
     pub fn handle_seek(&mut self, partition: &TopicPartition, to: CommittedOffset) -> bool {
         let Some(held) = self.held.get_mut(partition) else { return false };
-        held.position = Some(to);
-        held.settled.clone_from(&held.position);
+        held.progress = Some(Progress::new(to));
         true
     }
 
     /// Notes that the user's log ends at this offset, and goes on with other records there; the record before it is of
     /// this epoch. The group learns of it by the next commit.
     pub fn handle_truncated(&mut self, partition: &TopicPartition, end_offset: Offset, epoch: LeaderEpoch) {
-        let Some(held) = self.held.get_mut(partition) else { return };
+        let Some(progress) = self.held.get_mut(partition).and_then(|held| held.progress.as_mut()) else { return };
         let end = CommittedOffset { leader_epoch: epoch, ..CommittedOffset::new(end_offset) };
-        for offset in [&mut held.position, &mut held.settled].into_iter().flatten() {
+        for offset in [&mut progress.position, &mut progress.settled] {
             if offset.offset > end_offset {
                 *offset = end.clone();
             }
@@ -263,30 +256,29 @@ impl Ownership {
 
     /// Notes the offset at which the reset policy began. Does nothing if the position is known already.
     pub fn handle_start(&mut self, partition: &TopicPartition, offset: Offset) {
-        if let Some(held) = self.held.get_mut(partition).filter(|held| held.position.is_none()) {
-            held.position = Some(CommittedOffset::new(offset));
-            held.settled.get_or_insert_with(|| CommittedOffset::new(offset));
+        if let Some(held) = self.held.get_mut(partition) {
+            held.progress.get_or_insert_with(|| Progress::new(CommittedOffset::new(offset)));
         }
     }
 
     /// Returns the partitions whose position is not known: they are being looked up, or begin where
     /// the reset policy says.
     pub fn unplaced(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.held.iter().filter(|(_, held)| held.position.is_none()).map(|(partition, _)| partition)
+        self.held.iter().filter(|(_, held)| held.progress.is_none()).map(|(partition, _)| partition)
     }
 
     /// Returns the user's position in a partition.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<&CommittedOffset> {
-        self.held.get(partition)?.position.as_ref()
+        Some(&self.held.get(partition)?.progress.as_ref()?.position)
     }
 
     /// Returns the positions to commit: those that the group does not know yet.
     #[must_use]
     pub fn uncommitted(&self) -> Vec<(TopicPartition, CommittedOffset)> {
         let news = self.held.iter().filter_map(|(partition, held)| {
-            let position = held.position.as_ref().filter(|position| held.committed != Some(position.offset))?;
-            Some((partition.clone(), position.clone()))
+            let position = &held.progress.as_ref()?.position;
+            (held.committed != Some(position.offset)).then(|| (partition.clone(), position.clone()))
         });
         news.collect()
     }
@@ -296,7 +288,9 @@ impl Ownership {
         for (partition, committed) in offsets {
             if let Some(held) = self.held.get_mut(partition) {
                 held.committed = Some(committed.offset);
-                held.settled = Some(committed.clone());
+                if let Some(progress) = &mut held.progress {
+                    progress.settled = committed.clone();
+                }
             }
         }
     }
@@ -314,12 +308,11 @@ impl Ownership {
     /// Goes back to the committed offsets, or to where reading began, after a transaction was aborted.
     /// Returns each partition with the offset to read from. The caller has to undo the work since then.
     pub fn rewind(&mut self) -> Vec<(TopicPartition, CommittedOffset)> {
-        let settled = self.held.iter_mut().filter_map(|(partition, held)| {
-            held.position.as_ref()?;
-            held.position.clone_from(&held.settled);
-            Some((partition.clone(), held.settled.clone()?))
+        let rewound = self.held.iter_mut().filter_map(|(partition, held)| {
+            let progress = held.progress.as_mut()?;
+            Some((partition.clone(), progress.rewind().clone()))
         });
-        settled.collect()
+        rewound.collect()
     }
 
     /// Returns whether records may be handed out: not while the queue has an item.
@@ -409,7 +402,7 @@ impl Ownership {
     fn adopt(&mut self, added: Vec<TopicPartition>) -> Option<Effect> {
         self.round += 1;
         for partition in &added {
-            let held = Held { round: self.round, position: None, settled: None, committed: None };
+            let held = Held { round: self.round, progress: None, committed: None };
             self.held.insert(partition.clone(), held);
         }
         self.queue.push_front(Item::Do(Effect::Tell(AssignmentChange::Assigned(added.clone()))));

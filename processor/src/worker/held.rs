@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kafka_wire::cluster::TopicPartition;
+use kafka_wire::cluster::{Progress, TopicPartition};
 use kafka_wire::consumer::ReadToEnd;
 use kafka_wire::record::{OwnedRecords, Record, Records};
 use kafka_wire::time::Moment;
-use kafka_wire::types::{LeaderEpoch, Offset};
+use kafka_wire::types::Offset;
 
 use super::commit_times::CommitTimes;
 use super::end::Fatal;
@@ -58,11 +58,8 @@ pub(super) struct Held {
 /// One input of a task.
 struct Input {
     partition: TopicPartition,
-    /// The next offset to process, and the leader epoch before it.
-    position: Offset,
-    leader_epoch: LeaderEpoch,
-    /// The committed place, to which a rollback goes back.
-    committed: Position,
+    /// The place at which it goes on, and the committed one, to which a rollback goes back.
+    progress: Progress<Position>,
     /// Number of partitions of the topic, if that must not change.
     partitions: Option<i32>,
     /// Whether the topic is one of the job's own, which is purged up to the committed offset.
@@ -101,11 +98,10 @@ impl Held {
     ) -> Self {
         let mut watermarks = Vec::new();
         let input = |(partition, place, is_internal): (TopicPartition, Place, bool)| {
-            let Place { position: committed, watermark, partitions } = place;
-            let Position { offset: position, leader_epoch } = committed;
+            let Place { position, watermark, partitions } = place;
             watermarks.push(watermark);
-            let (end, has_ended, lag) = (None, false, None);
-            Input { partition, position, leader_epoch, committed, partitions, is_internal, end, has_ended, lag }
+            let (progress, end, has_ended, lag) = (Progress::new(position), None, false, None);
+            Input { partition, progress, partitions, is_internal, end, has_ended, lag }
         };
         let is_to_read = |found: &FoundChangelog| !found.reading.is_done();
         let restore = |found: FoundChangelog| {
@@ -114,7 +110,7 @@ impl Held {
         };
         let inputs: Vec<Input> = inputs.map(input).collect();
         for (index, input) in inputs.iter().enumerate() {
-            task.set_position(index, input.position);
+            task.set_position(index, input.position());
             if let Some(watermark) = watermarks[index] {
                 task.restore_source_watermark(index, watermark);
             }
@@ -128,7 +124,7 @@ impl Held {
 
     /// The inputs with their positions.
     pub(super) fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
-        self.inputs.iter().map(|input| (&input.partition, input.position))
+        self.inputs.iter().map(|input| (&input.partition, input.position()))
     }
 
     /// The inputs with the places at which they go on.
@@ -279,11 +275,11 @@ impl Held {
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
         let input = &mut self.inputs[index];
-        debug_assert!(start >= input.position, "each offset is delivered once");
+        debug_assert!(start >= input.position(), "each offset is delivered once");
         let (records, next) = input.up_to_end(records, end.offset);
         self.task.process(index, records, start, now, output)?;
         input.move_to(Position { offset: next, ..end });
-        self.task.set_position(index, input.position);
+        self.task.set_position(index, input.position());
         Ok(())
     }
 
@@ -303,10 +299,10 @@ impl Held {
             Some(_) | None => {
                 let offset = input.end.map_or(next.offset, |end| next.offset.min(end));
                 input.move_to(Position { offset, ..next });
-                self.task.set_position(index, input.position);
+                self.task.set_position(index, input.position());
             }
         }
-        input.lag = Some((input.end.unwrap_or(log_end).0 - input.position.0).max(0));
+        input.lag = Some((input.end.unwrap_or(log_end).0 - input.position().0).max(0));
         input.is_at_end()
     }
 
@@ -329,7 +325,7 @@ impl Held {
             if let Some(end) = input.end.filter(|_| input.is_at_end()) {
                 input.has_ended = true;
                 self.task.end_of_input(index, end, output)?;
-                ended.push((input.partition.clone(), input.position));
+                ended.push((input.partition.clone(), input.position()));
             }
         }
         Ok(ended)
@@ -355,7 +351,7 @@ impl Held {
         self.commits.note(took);
         self.task.committed();
         for input in &mut self.inputs {
-            input.committed = input.place();
+            input.progress.settle();
         }
     }
 
@@ -364,8 +360,9 @@ impl Held {
         self.queues.iter_mut().for_each(Queue::clear);
         self.task.rolled_back();
         for (index, input) in self.inputs.iter_mut().enumerate() {
-            input.lag = input.lag.map(|lag| lag + input.position.0 - input.committed.offset.0);
-            Position { offset: input.position, leader_epoch: input.leader_epoch } = input.committed;
+            let before = input.position();
+            let now = input.progress.rewind().offset;
+            input.lag = input.lag.map(|lag| lag + before.0 - now.0);
             input.has_ended = false;
             self.task.set_position(index, input.reached());
         }
@@ -373,8 +370,8 @@ impl Held {
 
     /// The committed offsets in the job's own topics, up to which records can be deleted.
     pub(super) fn purgeable(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
-        let is_done = |input: &&Input| input.is_internal && input.committed.offset.0 > 0;
-        self.inputs.iter().filter(is_done).map(|input| (input.partition.clone(), input.committed.offset))
+        let is_done = |input: &&Input| input.is_internal && input.progress.settled.offset.0 > 0;
+        self.inputs.iter().filter(is_done).map(|input| (input.partition.clone(), input.progress.settled.offset))
     }
 
     pub(super) fn is_external(&self) -> bool {
@@ -384,7 +381,7 @@ impl Held {
     pub(super) fn progress(&self) -> impl Iterator<Item = InputProgress<'_>> {
         self.inputs.iter().map(|input| InputProgress {
             partition: &input.partition,
-            position: input.position,
+            position: input.position(),
             lag: input.lag,
         })
     }
@@ -441,9 +438,9 @@ impl Held {
             return turn;
         }
         let dry = self.queues.iter_mut().zip(&self.inputs).filter(|(queue, _)| queue.is_empty());
-        let awaited = dry.filter(|(_, input)| !input.is_past_end(input.position));
+        let awaited = dry.filter(|(_, input)| !input.is_past_end(input.position()));
         let waits = awaited.filter_map(|(queue, input)| {
-            let lag = log_end(&input.partition).map(|end| end.0 - input.position.0);
+            let lag = log_end(&input.partition).map(|end| end.0 - input.position().0);
             queue.wait(now, lag, idle_max)
         });
         waits.min().map_or(turn, Turn::Wait)
@@ -467,11 +464,11 @@ impl Held {
             last = if belongs { Some(record.offset) } else { last };
             belongs
         });
-        task.process(index, taken, input.position, now, output)?;
+        task.process(index, taken, input.position(), now, output)?;
         let is_done = batch.records.iter().next().is_none();
-        let offset = if is_done { batch.end.offset } else { last.map_or(input.position, |last| Offset(last + 1)) };
+        let offset = if is_done { batch.end.offset } else { last.map_or(input.position(), |last| Offset(last + 1)) };
         input.move_to(Position { offset, ..batch.end });
-        task.set_position(index, input.position);
+        task.set_position(index, input.position());
         if is_done {
             queue.pop(now);
         }
@@ -498,23 +495,28 @@ const fn is_mark(input: &Input, record: &Record<'_>) -> bool {
 impl Input {
     /// Whether the position is another one than the group has.
     fn has_moved(&self) -> bool {
-        self.position > self.committed.offset
+        self.position() > self.progress.settled.offset
     }
 
     const fn place(&self) -> Position {
-        Position { offset: self.position, leader_epoch: self.leader_epoch }
+        self.progress.position
+    }
+
+    /// The next offset to process.
+    const fn position(&self) -> Offset {
+        self.progress.position.offset
     }
 
     /// Moves the position forward.
     fn move_to(&mut self, position: Position) {
-        if position.offset > self.position {
-            Position { offset: self.position, leader_epoch: self.leader_epoch } = position;
+        if position.offset > self.position() {
+            self.progress.position = position;
         }
     }
 
     /// The position, or the end of the input if that comes first: what lies behind it does not count.
     fn reached(&self) -> Offset {
-        self.end.map_or(self.position, |end| end.min(self.position))
+        self.end.map_or(self.position(), |end| end.min(self.position()))
     }
 
     /// The part of a batch before the end of the input, and the offset after it. The end of a log lies between two
@@ -531,6 +533,6 @@ impl Input {
     }
 
     fn is_at_end(&self) -> bool {
-        !self.has_ended && self.is_past_end(self.position)
+        !self.has_ended && self.is_past_end(self.position())
     }
 }
