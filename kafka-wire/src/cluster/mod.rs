@@ -5,6 +5,7 @@
 
 mod committed;
 mod merge;
+mod missing;
 mod offset_spec;
 mod progress;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use committed::{CommittedOffset, GroupMetadata};
+pub use missing::MissingTopics;
 pub use offset_spec::OffsetSpec;
 pub use progress::Progress;
 

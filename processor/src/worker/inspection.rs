@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kafka_wire::cluster::MissingTopics;
 use kafka_wire::time::Moment;
 
 use super::action::OperationId;
@@ -27,10 +28,8 @@ pub(super) struct Inspection {
     /// Whether the inspection in progress is an additional one, which does not count for topics that are missing.
     pub(super) is_hurried: bool,
     wants_hurry: bool,
-    /// Topics that the last inspection did not find: one miss may be a broker with outdated metadata.
-    pub(super) missing: BTreeSet<String>,
-    /// Topics that the last two inspections did not find.
-    pub(super) lost: BTreeSet<String>,
+    /// Topics that the last inspection did not find; those that the one before it did not find either are gone.
+    pub(super) missing: MissingTopics,
 }
 
 impl Inspection {
@@ -41,8 +40,7 @@ impl Inspection {
             next: now,
             is_hurried: false,
             wants_hurry: false,
-            missing: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            missing: MissingTopics::new(Duration::ZERO),
         }
     }
 

@@ -1,12 +1,13 @@
 //! The topics of a subscription: those that exist and those that are missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::warn;
 
 use super::{GroupConsumerConfig, GroupConsumerError, MissingTopic, Subscription, TopicPattern};
 use crate::client::{Client, MetadataError, RequestError};
+use crate::cluster::MissingTopics;
 use crate::protocol::ErrorCode;
 use crate::time::Moment;
 use crate::wire::Str;
@@ -16,8 +17,7 @@ use crate::wire::Str;
 pub(super) struct TopicWatch {
     group_id: Str,
     missing_topic: MissingTopic,
-    /// Missing topics, with the time since when, and whether the user was told.
-    missing: BTreeMap<Str, (Moment, bool)>,
+    missing: MissingTopics,
     next: Option<Moment>,
 }
 
@@ -35,7 +35,8 @@ pub(super) enum Found {
 impl TopicWatch {
     pub(super) fn new(config: &GroupConsumerConfig, now: Moment) -> Self {
         let (group_id, missing_topic) = (config.group_id.clone(), config.missing_topic);
-        let mut watch = Self { group_id, missing_topic, missing: BTreeMap::new(), next: None };
+        let missing = MissingTopics::new(TELL_AFTER);
+        let mut watch = Self { group_id, missing_topic, missing, next: None };
         watch.restart(config, now);
         watch
     }
@@ -69,22 +70,17 @@ impl TopicWatch {
     ) -> Result<(), GroupConsumerError> {
         let (missing, refused): (Vec<_>, Vec<_>) =
             troubled.into_iter().partition(|(_, code)| code.is_retriable() || *code == ErrorCode::UNKNOWN_TOPIC_ID);
-        let names: BTreeSet<&Str> = missing.iter().map(|(topic, _)| topic).collect();
-        self.missing.retain(|topic, _| names.contains(topic));
-        for (topic, code) in &missing {
-            let (since, is_told) = self.missing.entry(topic.clone()).or_insert((now, false));
-            if !*is_told && now.since(*since) >= TELL_AFTER {
-                *is_told = true;
-                warn!(group = %self.group_id, %topic, code = code.name(), "a topic is not there; it is read once it is");
-            }
+        let codes: BTreeMap<Str, ErrorCode> = missing.into_iter().collect();
+        for topic in self.missing.handle_looked(now, codes.keys().cloned()) {
+            let code = codes.get(&topic).copied().unwrap_or_default();
+            warn!(group = %self.group_id, %topic, code = code.name(), "a topic is not there; it is read once it is");
         }
-        self.next = Some(now + if missing.is_empty() { interval } else { interval.min(MISSING_INTERVAL) });
+        self.next = Some(now + if self.missing.is_empty() { interval } else { interval.min(MISSING_INTERVAL) });
         if let Some((topic, code)) = refused.into_iter().next() {
             return Err(GroupConsumerError::Metadata(MetadataError::Topic { topic, code }));
         }
-        let told = self.missing.iter().find(|(_, (_, is_told))| *is_told);
-        match (self.missing_topic, told) {
-            (MissingTopic::Fail, Some((topic, _))) => Err(GroupConsumerError::MissingTopic { topic: topic.clone() }),
+        match (self.missing_topic, self.missing.gone().next()) {
+            (MissingTopic::Fail, Some(topic)) => Err(GroupConsumerError::MissingTopic { topic: topic.clone() }),
             (MissingTopic::Fail | MissingTopic::Wait, _) => Ok(()),
         }
     }

@@ -220,7 +220,7 @@ impl Worker {
             let metadata = if is_plain { of_most.clone() } else { Str::from(metadata.to_string()) };
             (input.clone(), CommittedOffset { offset, leader_epoch, metadata })
         };
-        let is_gone = |input: &TopicPartition| self.inspection.missing.contains(&*input.topic);
+        let is_gone = |input: &TopicPartition| self.inspection.missing.contains(&input.topic);
         let tasks = self.committing.iter().filter_map(|id| self.tasks.get(*id));
         let offsets: Vec<_> = tasks.flat_map(|held| held.places_but(&is_gone)).map(&mut committed).collect();
         if !offsets.is_empty() {

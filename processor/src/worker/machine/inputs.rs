@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::time::Moment;
+use kafka_wire::wire::Str;
 use tracing::warn;
 
 use super::Worker;
@@ -47,15 +48,14 @@ impl Worker {
         // A task that was taken over since the request has topics that were not requested.
         let asked = std::mem::take(&mut self.inspection.asked);
         let inputs = ids.iter().flat_map(|id| self.external_inputs(*id)).filter(|topic| asked.contains(topic));
-        let missing: BTreeSet<String> = inputs.filter(|topic| !counts.contains_key(topic)).collect();
-        self.inspection.lost = missing.intersection(&self.inspection.missing).cloned().collect();
-        for topic in &self.inspection.lost {
-            warn!(worker = %self.settings.transactional_id, topic, "a topic that the job reads does not exist; its other inputs go on");
+        let missing: Vec<_> = inputs.filter(|topic| !counts.contains_key(topic)).map(Str::from).collect();
+        self.inspection.missing.handle_looked(now, missing);
+        for topic in self.inspection.missing.gone() {
+            warn!(worker = %self.settings.transactional_id, %topic, "a topic that the job reads does not exist; its other inputs go on");
         }
-        let lost = self.inspection.lost.first().cloned();
-        self.inspection.missing = missing;
-        if let (Some(topic), MissingTopic::Fail) = (lost, self.settings.missing_topic) {
-            self.fail(Fatal::TopicDeleted { topic });
+        let gone = self.inspection.missing.gone().next().cloned();
+        if let (Some(topic), MissingTopic::Fail) = (gone, self.settings.missing_topic) {
+            self.fail(Fatal::TopicDeleted { topic: topic.to_string() });
         }
     }
 

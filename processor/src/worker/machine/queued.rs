@@ -54,10 +54,10 @@ impl Worker {
             if !self.accepts_records() {
                 return false;
             }
-            let lost = &self.inspection.lost;
+            let missing = &self.inspection.missing;
             // A topic that was deleted will not bring anything.
             let end =
-                |input: &TopicPartition| if lost.contains(&*input.topic) { Some(Offset(0)) } else { log_end(input) };
+                |input: &TopicPartition| if missing.is_gone(&input.topic) { Some(Offset(0)) } else { log_end(input) };
             let Some(held) = self.tasks.get_mut(id) else { return false };
             match held.next_turn(now, self.settings.task_idle_max, &end) {
                 Turn::Nothing => return false,
