@@ -14,9 +14,9 @@ use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
 use super::keyed_state::{ListState, MapState, TimelineState, ValueState};
-use super::process::{Around, ProcessSpec, Scope, UnderKey};
+use super::process::{Around, OnTimer, ProcessSpec, Scope, TimedOperator, UnderKey};
 use super::two_sided::{self, TwoSided};
-use super::{Chain, Context, NodeId, Operator, Place, Signals, StageBuilder};
+use super::{Chain, Context, NodeId, Operator, Place, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Clock, Handle, SortedStore, Stores};
@@ -262,56 +262,27 @@ where
     fn build<N: Operator<KS::View, Owned<P::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
         stage.order_inputs();
         let (around, process) = (Around::new(&self.spec, next, stage), self.process.clone());
-        let operator = BroadcastOperator::<C::Value, D, KS, P, N> { around, process, values: PhantomData };
+        let code = OfRuled::<C::Value, D, P> { process, values: PhantomData };
+        let operator = TimedOperator { around, code };
         two_sided::build(self.node, operator, (&self.records, &self.rules), stage);
     }
 }
 
-/// `process` of a stream and of rules, built. `D` is the chain of the rules.
-struct BroadcastOperator<V, D, KS, P, N> {
-    around: Around<KS, N>,
+/// The code of a `process` of a stream and of rules. `D` is the chain of the rules.
+struct OfRuled<V, D, P> {
     process: P,
     values: PhantomData<fn() -> (V, D)>,
 }
 
-impl<V, D, KS, P, N> BroadcastOperator<V, D, KS, P, N>
-where
-    V: View,
-    D: Chain,
-    KS: Serde<View: Reborrow>,
-    P: BroadcastProcess<KS::View, V, D::Key, D::Value>,
-    N: Operator<KS::View, Owned<P::Out>>,
-{
-    fn fire(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_timers((clock, up_to), context, |key, at, scope| process.timer(key, clock, at, scope))
+impl<K: View, V: View, D: Chain, P: BroadcastProcess<K, V, D::Key, D::Value>> OnTimer<K> for OfRuled<V, D, P> {
+    type Out = P::Out;
+
+    fn timer(&mut self, key: &K::Ref<'_>, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, K, P::Out>) {
+        self.process.timer(key, clock, at, scope);
     }
 }
 
-impl<V, D, KS, P, N> Signals for BroadcastOperator<V, D, KS, P, N>
-where
-    V: View,
-    D: Chain,
-    KS: Serde<View: Reborrow>,
-    P: BroadcastProcess<KS::View, V, D::Key, D::Value>,
-    N: Operator<KS::View, Owned<P::Out>>,
-{
-    fn next(&mut self) -> Option<&mut dyn Signals> {
-        Some(&mut self.around.next)
-    }
-
-    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.fire(Clock::Event, context.watermark, context)?;
-        self.around.next.watermark(context)
-    }
-
-    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.fire(Clock::Wall, context.wall, context)?;
-        self.around.next.tick(context)
-    }
-}
-
-impl<V, D, KS, P, N> TwoSided for BroadcastOperator<V, D, KS, P, N>
+impl<V, D, KS, P, N> TwoSided for TimedOperator<KS, OfRuled<V, D, P>, N>
 where
     V: View,
     D: Chain,
@@ -325,14 +296,14 @@ where
     type Right = D::Value;
 
     fn left(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_record(&record, context, |scope| process.record(&record, scope))
+        let Self { around, code } = self;
+        around.at_record(&record, context, |scope| code.process.record(&record, scope))
     }
 
     fn right(&mut self, rule: Rec<'_, D::Key, D::Value>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
+        let Self { around, code } = self;
         let mut side = OfRule { around, headers: rule.headers, context, result: Ok(()) };
-        process.rule(&rule, &mut RuleScope { timestamp: rule.timestamp, task: &mut side });
+        code.process.rule(&rule, &mut RuleScope { timestamp: rule.timestamp, task: &mut side });
         side.result
     }
 }

@@ -8,9 +8,9 @@ use std::marker::PhantomData;
 
 use kafka_wire::types::TimestampMs;
 
-use super::process::{Around, ProcessSpec, Scope};
+use super::process::{Around, OnTimer, ProcessSpec, Scope, TimedOperator};
 use super::two_sided::{self, TwoSided};
-use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
+use super::{Chain, Context, NodeId, Operator, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::Clock;
@@ -57,56 +57,27 @@ where
     fn build<N: Operator<KS::View, Owned<P::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
         stage.order_inputs();
         let (around, process) = (Around::new(&self.spec, next, stage), self.process.clone());
-        let operator = CoProcessOperator::<C::Value, D::Value, KS, P, N> { around, process, values: PhantomData };
+        let code = OfTwo::<C::Value, D::Value, P> { process, values: PhantomData };
+        let operator = TimedOperator { around, code };
         two_sided::build(self.node, operator, (&self.left, &self.right), stage);
     }
 }
 
-/// `process` of two streams, built.
-struct CoProcessOperator<L, R, KS, P, N> {
-    around: Around<KS, N>,
+/// The code of a `process` of two streams.
+struct OfTwo<L, R, P> {
     process: P,
     values: PhantomData<fn() -> (L, R)>,
 }
 
-impl<L, R, KS, P, N> CoProcessOperator<L, R, KS, P, N>
-where
-    L: View,
-    R: View,
-    KS: Serde<View: Reborrow>,
-    P: CoProcess<KS::View, L, R>,
-    N: Operator<KS::View, Owned<P::Out>>,
-{
-    fn fire(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_timers((clock, up_to), context, |key, at, scope| process.timer(key, clock, at, scope))
+impl<K: View, L: View, R: View, P: CoProcess<K, L, R>> OnTimer<K> for OfTwo<L, R, P> {
+    type Out = P::Out;
+
+    fn timer(&mut self, key: &K::Ref<'_>, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, K, P::Out>) {
+        self.process.timer(key, clock, at, scope);
     }
 }
 
-impl<L, R, KS, P, N> Signals for CoProcessOperator<L, R, KS, P, N>
-where
-    L: View,
-    R: View,
-    KS: Serde<View: Reborrow>,
-    P: CoProcess<KS::View, L, R>,
-    N: Operator<KS::View, Owned<P::Out>>,
-{
-    fn next(&mut self) -> Option<&mut dyn Signals> {
-        Some(&mut self.around.next)
-    }
-
-    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.fire(Clock::Event, context.watermark, context)?;
-        self.around.next.watermark(context)
-    }
-
-    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.fire(Clock::Wall, context.wall, context)?;
-        self.around.next.tick(context)
-    }
-}
-
-impl<L, R, KS, P, N> TwoSided for CoProcessOperator<L, R, KS, P, N>
+impl<L, R, KS, P, N> TwoSided for TimedOperator<KS, OfTwo<L, R, P>, N>
 where
     L: View,
     R: View,
@@ -120,12 +91,12 @@ where
     type Right = R;
 
     fn left(&mut self, record: Rec<'_, KS::View, L>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_record(&record, context, |scope| process.left(&record, scope))
+        let Self { around, code } = self;
+        around.at_record(&record, context, |scope| code.process.left(&record, scope))
     }
 
     fn right(&mut self, record: Rec<'_, KS::View, R>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_record(&record, context, |scope| process.right(&record, scope))
+        let Self { around, code } = self;
+        around.at_record(&record, context, |scope| code.process.right(&record, scope))
     }
 }

@@ -235,8 +235,8 @@ where
 
     fn build<N: Operator<KS::View, Owned<P::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
         let (around, process) = (Around::new(&self.spec, next, stage), self.process.clone());
-        let operator = ProcessOperator { around, process, value: PhantomData };
-        self.previous.build::<ProcessOperator<C::Value, KS, P, N>>(operator, stage);
+        let operator = TimedOperator { around, code: OfRecords::<C::Value, P> { process, value: PhantomData } };
+        self.previous.build::<TimedOperator<KS, OfRecords<C::Value, P>, N>>(operator, stage);
     }
 }
 
@@ -325,32 +325,37 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
     }
 }
 
-/// `process`, built.
-struct ProcessOperator<V, KS, P, N> {
-    around: Around<KS, N>,
-    process: P,
-    /// Signals have no record, so the type of the values that a process takes is stated here.
-    value: PhantomData<fn() -> V>,
+/// Code of the user's that is called for timers; what else it is called for does not matter to its signals.
+pub(super) trait OnTimer<K: View>: Send + 'static {
+    /// The type of the output values.
+    type Out: 'static;
+
+    /// A timer that was set for this key is due.
+    fn timer(&mut self, key: &K::Ref<'_>, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, K, Self::Out>);
 }
 
-impl<V, KS, P, N> ProcessOperator<V, KS, P, N>
+/// A step with code of the user's and timers, built.
+pub(super) struct TimedOperator<KS, P, N> {
+    pub(super) around: Around<KS, N>,
+    pub(super) code: P,
+}
+
+impl<KS, P, N> TimedOperator<KS, P, N>
 where
-    V: View,
     KS: Serde<View: Reborrow>,
-    P: Process<KS::View, V>,
+    P: OnTimer<KS::View>,
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn fire(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_timers((clock, up_to), context, |key, at, scope| process.timer(key, clock, at, scope))
+        let Self { around, code } = self;
+        around.at_timers((clock, up_to), context, |key, at, scope| code.timer(key, clock, at, scope))
     }
 }
 
-impl<V, KS, P, N> Signals for ProcessOperator<V, KS, P, N>
+impl<KS, P, N> Signals for TimedOperator<KS, P, N>
 where
-    V: View,
     KS: Serde<View: Reborrow>,
-    P: Process<KS::View, V>,
+    P: OnTimer<KS::View>,
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn next(&mut self) -> Option<&mut dyn Signals> {
@@ -380,7 +385,22 @@ where
     }
 }
 
-impl<V, KS, P, N> Operator<KS::View, V> for ProcessOperator<V, KS, P, N>
+/// The code of a `process`.
+struct OfRecords<V, P> {
+    process: P,
+    /// Signals have no record, so the type of the values that a process takes is stated here.
+    value: PhantomData<fn() -> V>,
+}
+
+impl<K: View, V: View, P: Process<K, V>> OnTimer<K> for OfRecords<V, P> {
+    type Out = P::Out;
+
+    fn timer(&mut self, key: &K::Ref<'_>, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, K, P::Out>) {
+        self.process.timer(key, clock, at, scope);
+    }
+}
+
+impl<V, KS, P, N> Operator<KS::View, V> for TimedOperator<KS, OfRecords<V, P>, N>
 where
     V: View,
     KS: Serde<View: Reborrow>,
@@ -388,7 +408,7 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn push(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { around, process, .. } = self;
-        around.at_record(&record, context, |scope| process.record(&record, scope))
+        let Self { around, code } = self;
+        around.at_record(&record, context, |scope| code.process.record(&record, scope))
     }
 }
