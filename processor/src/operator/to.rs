@@ -5,7 +5,7 @@ use kafka_wire::producer::murmur2;
 use super::{Context, Operator, Signals};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
-use crate::serde::Encode;
+use crate::serde::{Encode, SerdeError};
 use crate::types::{Rec, View};
 
 /// Writes records into a topic: the partition by the key's murmur2 hash, timestamp and headers unchanged.
@@ -57,6 +57,21 @@ pub(crate) struct Scratch {
     pub(crate) value: Vec<u8>,
 }
 
+impl Scratch {
+    /// Encodes the key and the value of the next record.
+    #[inline]
+    pub(super) fn encode<K: View, V: View>(
+        &mut self,
+        (key_serde, key): (&impl Encode<K>, &K::Ref<'_>),
+        (value_serde, value): (&impl Encode<V>, &V::Ref<'_>),
+    ) -> Result<(), SerdeError> {
+        self.key.clear();
+        self.value.clear();
+        key_serde.write(key, &mut self.key)?;
+        value_serde.write(value, &mut self.value)
+    }
+}
+
 impl<P: Send, KS: Send, VS: Send> Signals for ToPartition<P, KS, VS> {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         None
@@ -73,13 +88,11 @@ where
 {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let (key, value) = (&mut self.scratch.key, &mut self.scratch.value);
-        key.clear();
-        value.clear();
-        let encoded = self.key_serde.write(&record.key, key);
-        if let Err(cause) = encoded.and_then(|()| self.value_serde.write(&record.value, value)) {
+        let Self { key_serde, value_serde, scratch, .. } = self;
+        if let Err(cause) = scratch.encode::<K, V>((key_serde, &record.key), (value_serde, &record.value)) {
             return context.leave_out_unencodable(&self.topic, cause);
         }
+        let Scratch { key, value } = scratch;
         let route = match self.partitioner.route(&record) {
             Route::ByKey => by_key(key, self.key_serde.chooses_by(key)),
             route @ (Route::Partition(_) | Route::Number(_)) => route,

@@ -39,11 +39,8 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let (timestamp, headers) = (record.timestamp, record.headers);
         let (key, value) = (self.select)(record);
-        let scratch = &mut self.scratch;
-        scratch.key.clear();
-        scratch.value.clear();
-        let encoded = self.key_serde.encode(&key, &mut scratch.key);
-        if let Err(cause) = encoded.and_then(|()| self.value_serde.encode(&value, &mut scratch.value)) {
+        let Self { key_serde, value_serde, scratch, .. } = self;
+        if let Err(cause) = scratch.encode::<KS::View, VS::View>((key_serde, &key), (value_serde, &value)) {
             return context.leave_out_unencodable(&self.topic, cause);
         }
         let value = (!self.value_serde.is_null(&value)).then_some(scratch.value.as_slice());
