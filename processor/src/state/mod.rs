@@ -19,6 +19,7 @@ mod clock;
 mod closed_by;
 mod due;
 mod expiry;
+mod free_list;
 mod global;
 mod globals;
 mod index;

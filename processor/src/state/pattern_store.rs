@@ -25,6 +25,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use kafka_wire::types::TimestampMs;
 
+use super::free_list::FreeList;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::window_store::{from_ordered, ordered};
 use crate::cep::{Events, Malformed, Matcher, Partial, Program};
@@ -40,7 +41,7 @@ pub struct PatternStore<E> {
     /// Slot of each key.
     index: HashTable<u32>,
     slots: Vec<Slot<E>>,
-    free: Vec<u32>,
+    free: FreeList,
     hasher: DefaultHashBuilder,
     /// Events that wait, by time and number.
     waiting: BTreeMap<At, Waiting<E>>,
@@ -130,7 +131,7 @@ impl<E: Send + Sync + 'static> PatternStore<E> {
             timing_out_counts,
             index: HashTable::new(),
             slots: Vec::new(),
-            free: Vec::new(),
+            free: FreeList::default(),
             hasher: DefaultHashBuilder::default(),
             waiting: BTreeMap::new(),
             next: 0,
@@ -279,16 +280,7 @@ impl<E: Send + Sync + 'static> PatternStore<E> {
             return *slot;
         }
         let made = Slot { key: key.into(), partial: None, waiting: 0, due: NEVER, touched: 0, is_free: false };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = made;
-                slot
-            }
-            None => {
-                self.slots.push(made);
-                u32::try_from(self.slots.len() - 1).expect("a store holds less than 4 billion keys")
-            }
-        };
+        let slot = self.free.place(&mut self.slots, made);
         let Self { index, slots, hasher, .. } = self;
         index.insert_unique(hash, slot, |slot| hasher.hash_one(&*slots[*slot as usize].key));
         slot
@@ -306,7 +298,7 @@ impl<E: Send + Sync + 'static> PatternStore<E> {
         }
         let entry = &mut self.slots[slot as usize];
         (entry.key, entry.is_free) = (Box::default(), true);
-        self.free.push(slot);
+        self.free.release(slot);
     }
 
     /// Writes the difference between the partial matches of a slot and what they were.

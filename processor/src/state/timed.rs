@@ -21,6 +21,7 @@ use kafka_wire::types::TimestampMs;
 pub use self::items::{At, Item, Timing};
 use self::items::{BORN, decode, encode, first_from, search};
 use super::due::Due;
+use super::free_list::FreeList;
 use super::index::{AHEAD, Index, keep};
 use super::slab::Key;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
@@ -34,7 +35,7 @@ pub struct TimedStore<A> {
     /// Slot of each key.
     index: Index,
     slots: Vec<Slot<A>>,
-    free: Vec<u32>,
+    free: FreeList,
     /// Slots by the lower bound of the time at which something is due for their keys.
     due: Due,
     undo: Vec<Undo<A>>,
@@ -90,7 +91,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         Self {
             index: Index::default(),
             slots: Vec::new(),
-            free: Vec::new(),
+            free: FreeList::default(),
             due: Due::default(),
             undo: Vec::new(),
             epoch: 1,
@@ -132,17 +133,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             let used = self.slots.iter().zip(0..).filter(|(slot, _)| !slot.is_free);
             self.index.rebuild(used.map(|(slot, number)| (slot.hash, number)));
         }
-        let made = Slot::new(key, hash);
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = made;
-                slot
-            }
-            None => {
-                self.slots.push(made);
-                u32::try_from(self.slots.len() - 1).expect("a store holds less than 4 billion keys")
-            }
-        };
+        let slot = self.free.place(&mut self.slots, Slot::new(key, hash));
         self.index.insert(hash, slot);
         slot
     }
@@ -446,7 +437,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             self.note(slot, NEVER);
             let free = Slot { is_free: true, ..Slot::new(&[], 0) };
             self.slots[slot as usize] = free;
-            self.free.push(slot);
+            self.free.release(slot);
         }
     }
 }
