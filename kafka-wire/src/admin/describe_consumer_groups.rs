@@ -1,11 +1,10 @@
 //! Descriptions of groups whose broker assigns the partitions, and of their members (KIP-848).
 
-use super::{AclOperation, ItemError};
+use super::{AclOperation, ItemError, sorted_partitions};
 use crate::cluster::TopicPartition;
 use crate::protocol::consumer_group_describe::{
     Assignment, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, Member,
 };
-use crate::types::PartitionId;
 use crate::wire::Str;
 
 /// A group of the consumer protocol and its members.
@@ -103,12 +102,5 @@ fn member(member: Member) -> ConsumerMemberDescription {
 }
 
 fn partitions(assignment: Assignment) -> Vec<TopicPartition> {
-    let topics = assignment.topic_partitions.into_iter();
-    let found = topics.flat_map(|topic| {
-        let name = topic.topic_name;
-        topic.partitions.into_iter().map(move |index| TopicPartition::new(name.clone(), PartitionId(index)))
-    });
-    let mut found: Vec<_> = found.collect();
-    found.sort();
-    found
+    sorted_partitions(assignment.topic_partitions.into_iter().map(|topic| (topic.topic_name, topic.partitions)))
 }

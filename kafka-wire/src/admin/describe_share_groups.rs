@@ -1,9 +1,8 @@
 //! Descriptions of share groups and their members (KIP-932).
 
-use super::{AclOperation, ItemError};
+use super::{AclOperation, ItemError, sorted_partitions};
 use crate::cluster::TopicPartition;
 use crate::protocol::share_group_describe::{Member, ShareGroupDescribeRequest, ShareGroupDescribeResponse};
-use crate::types::PartitionId;
 use crate::wire::Str;
 
 /// A share group and its members.
@@ -73,12 +72,7 @@ pub fn read(response: ShareGroupDescribeResponse) -> Result<ShareGroupDescriptio
 }
 
 fn member(member: Member) -> ShareMemberDescription {
-    let partitions = member.assignment.topic_partitions.into_iter().flat_map(|topic| {
-        let name = topic.topic_name;
-        topic.partitions.into_iter().map(move |index| TopicPartition::new(name.clone(), PartitionId(index)))
-    });
-    let mut assignment: Vec<_> = partitions.collect();
-    assignment.sort();
+    let topics = member.assignment.topic_partitions.into_iter();
     ShareMemberDescription {
         member_id: member.member_id,
         rack: member.rack_id,
@@ -86,6 +80,6 @@ fn member(member: Member) -> ShareMemberDescription {
         client_id: member.client_id,
         host: member.client_host,
         topics: member.subscribed_topic_names,
-        assignment,
+        assignment: sorted_partitions(topics.map(|topic| (topic.topic_name, topic.partitions))),
     }
 }

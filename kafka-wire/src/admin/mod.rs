@@ -79,7 +79,7 @@ pub use resource::ConfigResource;
 pub use crate::cluster::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
-use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampMs};
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TimestampMs};
 use crate::wire::Str;
 
 /// A topic to create.
@@ -215,6 +215,16 @@ fn outcomes(names: &[Str], answers: Vec<(Str, TopicError)>) -> TopicOutcomes {
         (name.clone(), if error.code.is_none() { Ok(()) } else { Err(error) })
     };
     names.iter().map(outcome).collect()
+}
+
+/// The partitions of topics, as a broker lists them by topic, sorted.
+fn sorted_partitions(topics: impl Iterator<Item = (Str, Vec<i32>)>) -> Vec<TopicPartition> {
+    let of_topic = |(name, indexes): (Str, Vec<i32>)| {
+        indexes.into_iter().map(move |index| TopicPartition::new(name.clone(), PartitionId(index)))
+    };
+    let mut partitions: Vec<_> = topics.flat_map(of_topic).collect();
+    partitions.sort();
+    partitions
 }
 
 impl fmt::Display for ItemError {
