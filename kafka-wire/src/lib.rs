@@ -143,7 +143,10 @@
 //! expressions in subscriptions) and `oauth` (tokens over HTTPS) are on by default. `inspect` shows messages as JSON,
 //! `prometheus` writes [`metrics`] as text for Prometheus.
 
-/// Makes `Debug` of errors print their text: `main` prints the error that it returns by `Debug`.
+/// Makes `Debug` of errors print their text: `main` prints the error that it returns by `Debug`. For the crates of this
+/// project, and no part of the interface.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! debug_as_text {
     ($($error:ident),+ $(,)?) => {
         $(

@@ -67,19 +67,8 @@
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
 //! Only `runtime` is async; it and `files` do I/O, and read a clock.
 
-/// Makes `Debug` of errors print their text: `main` prints the error that it returns by `Debug`.
-macro_rules! debug_as_text {
-    ($($error:ident),+ $(,)?) => {
-        $(
-            /// The name of the type and the text of `Display`: `main` prints the error that it returns by `Debug`.
-            impl std::fmt::Debug for $error {
-                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    write!(f, "{}: {self}", stringify!($error))
-                }
-            }
-        )+
-    };
-}
+#[macro_use(debug_as_text)]
+extern crate kafka_wire;
 
 pub mod types;
 
