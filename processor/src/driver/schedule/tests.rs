@@ -18,11 +18,14 @@ use kafka_wire::types::TimestampMs;
 use super::*;
 use crate::cep::{Pattern, Skip};
 use crate::driver::TestClock;
-use crate::operator::{CallOptions, Emit, Process, Scope, TimelineState, Trigger, TriggerResult, TriggerScope};
+use crate::operator::{
+    CallOptions, Chain, Emit, Process, RecordTime, Scope, Source, TimelineState, Trigger, TriggerResult, TriggerScope,
+    Windowing,
+};
 use crate::serde::{U64, Utf8};
 use crate::state::Clock;
-use crate::topology::{StoppingOffsets, Topics, Topology};
-use crate::types::{Partitions, Rec};
+use crate::topology::{StoppingOffsets, Stream, Topics, Topology};
+use crate::types::{Partitions, Rec, View};
 use crate::watermark::Watermark;
 use crate::window::{Count, JoinWindow, SessionWindow, Sliding, SlidingByRecord, Tumbling};
 
@@ -117,43 +120,65 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             });
         })
         .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()));
-    let emit = match kind {
-        Job::WordCount(emit) | Job::Sliding(emit) | Job::ByRecord(emit) | Job::Latest(emit) => emit,
-        Job::AsTable(emit) => emit,
-        Job::Found => Emit::OnUpdate,
-        _ => Emit::OnClose,
-    };
+    let windows = Tumbling::of(10 * SECOND);
     match kind {
-        Job::WordCount(_) | Job::Ends => words
-            .window(Tumbling::of(10 * SECOND))
-            .count("counts", emit)
-            .map(|word| format!("{} {}", word.window.start, word.value))
-            .to("out", Utf8, Utf8),
-        Job::Sliding(_) => words
-            .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
-            .count("counts", emit)
-            .map(|word| format!("{} {}", word.window.start, word.value))
-            .to("out", Utf8, Utf8),
-        Job::ByRecord(_) => words
-            .window(SlidingByRecord::within(millis(GAP)))
-            .count("counts", emit)
-            .map(|word| format!("{} {}", word.window.start, word.value))
-            .to("out", Utf8, Utf8),
-        Job::Sessions => words
-            .window(SessionWindow::gap(millis(GAP)))
-            .count("counts", Emit::OnClose)
-            .map(|word| format!("{} {}", word.window.start, word.value))
-            .to("out", Utf8, Utf8),
-        Job::Latest(_) | Job::Found => {
-            words.count("counts", emit).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8)
+        Job::WordCount(emit) => count_in(windows, words, emit),
+        Job::Ends => count_in(windows, words, Emit::OnClose),
+        Job::Sliding(emit) => count_in(Sliding::of(millis(SIZE)).every(millis(EVERY)), words, emit),
+        Job::ByRecord(emit) => count_in(SlidingByRecord::within(millis(GAP)), words, emit),
+        Job::Sessions => count_in(SessionWindow::gap(millis(GAP)), words, Emit::OnClose),
+        Job::Steered => count_by_threes_in(windows, words),
+        Job::SteeredSessions => count_by_threes_in(SessionWindow::gap(millis(GAP)), words),
+        Job::SteeredSliding => count_by_threes_in(Sliding::of(millis(SIZE)).every(millis(EVERY)), words),
+        Job::Calls => {
+            let options = CallOptions::ordered_by_key(4).timeout(millis(80)).attempts(50, millis(5));
+            count_in(windows, words.map(|_| ()).async_map("calls", options, calls(clock)), Emit::OnClose);
         }
-        Job::Failing => words
-            .count("counts", Emit::EveryUpdate)
-            .map_or_fail(|word| match word.value {
-                ..=FEW => Ok(format!("0 {}", word.value)),
-                _ => Err("enough"),
-            })
-            .to("out", Utf8, Utf8),
+        Job::Process | Job::Thirds | Job::LastFew | Job::Finals | Job::TwoStage => count_in_windows(kind, words),
+        Job::Latest(emit) => count(words, emit),
+        Job::Found => count(words, Emit::OnUpdate),
+        Job::Failing | Job::Table | Job::AsTable(_) | Job::Cogroup | Job::Join | Job::Pattern => {
+            count_without_windows(kind, words)
+        }
+    }
+    job.build().expect("a valid job")
+}
+
+/// The words of the lines, behind a shuffle by word.
+type Words = Stream<Utf8, Source<Utf8, (), RecordTime>>;
+
+/// Counts each word.
+fn count(words: Words, emit: Emit) {
+    words.count("counts", emit).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8);
+}
+
+/// Counts each word in windows.
+fn count_in<C, V>(windows: impl Windowing, words: Stream<Utf8, C>, emit: Emit)
+where
+    C: Chain<Key = Utf8, Value = V>,
+    V: View,
+{
+    words
+        .window(windows)
+        .count("counts", emit)
+        .map(|word| format!("{} {}", word.window.start, word.value))
+        .to("out", Utf8, Utf8);
+}
+
+/// Counts each word in windows that a trigger puts out at every third occurrence, and adds the counts up.
+fn count_by_threes_in(windows: impl Windowing, words: Words) {
+    words
+        .window(windows)
+        .count("counts", Thrice)
+        .map(|word| *word.value)
+        .sum("sums", Emit::EveryUpdate, |word| word.value)
+        .map(|word| format!("0 {}", word.value))
+        .to("out", Utf8, Utf8);
+}
+
+/// The jobs that count in windows by other steps than [`count_in`].
+fn count_in_windows(kind: Job, words: Words) {
+    match kind {
         Job::Process => {
             words.process("counts", |uses| Tally { windows: uses.timeline("windows", U64) }).to("out", Utf8, Utf8)
         }
@@ -175,26 +200,28 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             finals.map(|word| format!("{} {}", word.window.start, word.value)).to("out", Utf8, Utf8);
             counts.map(|word| *word.value).to("updates", Utf8, U64);
         }
-        Job::Steered => words
+        Job::TwoStage => words
             .window(Tumbling::of(10 * SECOND))
-            .count("counts", Thrice)
+            .count("counts", Emit::OnClose)
             .map(|word| *word.value)
-            .sum("sums", Emit::EveryUpdate, |word| word.value)
-            .map(|word| format!("0 {}", word.value))
+            .key_by("all", Partitions(2), (Utf8, U64), |count| ("all", count.value))
+            .window(Tumbling::of(10 * SECOND))
+            .aggregate("sums", U64, Emit::OnClose, || 0, |sum, count| *sum += count.value)
+            .map(|sum| format!("{} {}", sum.window.start, sum.value))
             .to("out", Utf8, Utf8),
-        Job::SteeredSessions => words
-            .window(SessionWindow::gap(millis(GAP)))
-            .count("counts", Thrice)
-            .map(|word| *word.value)
-            .sum("sums", Emit::EveryUpdate, |word| word.value)
-            .map(|word| format!("0 {}", word.value))
-            .to("out", Utf8, Utf8),
-        Job::SteeredSliding => words
-            .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
-            .count("counts", Thrice)
-            .map(|word| *word.value)
-            .sum("sums", Emit::EveryUpdate, |word| word.value)
-            .map(|word| format!("0 {}", word.value))
+        _ => unreachable!("{kind:?} is made elsewhere"),
+    }
+}
+
+/// The jobs that count without windows by other steps than [`count`].
+fn count_without_windows(kind: Job, words: Words) {
+    match kind {
+        Job::Failing => words
+            .count("counts", Emit::EveryUpdate)
+            .map_or_fail(|word| match word.value {
+                ..=FEW => Ok(format!("0 {}", word.value)),
+                _ => Err("enough"),
+            })
             .to("out", Utf8, Utf8),
         Job::Table => words
             .count("counts", Emit::OnUpdate)
@@ -203,23 +230,12 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             .filter_map(|word| word.value.new.filter(|new| word.value.old.is_none_or(|old| old < *new)))
             .map(|word| format!("0 {}", word.value))
             .to("out", Utf8, Utf8),
-        Job::AsTable(_) => words
+        Job::AsTable(emit) => words
             .count("counts", emit)
             .as_table()
             .changes()
             .filter_map(|word| word.value.new.filter(|new| word.value.old.is_none_or(|old| old < *new)))
             .map(|word| format!("0 {}", word.value))
-            .to("out", Utf8, Utf8),
-        Job::Calls => words
-            .map(|_| ())
-            .async_map(
-                "calls",
-                CallOptions::ordered_by_key(4).timeout(millis(80)).attempts(50, millis(5)),
-                calls(clock),
-            )
-            .window(Tumbling::of(10 * SECOND))
-            .count("counts", Emit::OnClose)
-            .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
         Job::Cogroup => {
             let other = words.clone();
@@ -249,17 +265,8 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
                 .map(|pairs| format!("0 {}", pairs.value))
                 .to("out", Utf8, Utf8);
         }
-        Job::TwoStage => words
-            .window(Tumbling::of(10 * SECOND))
-            .count("counts", Emit::OnClose)
-            .map(|word| *word.value)
-            .key_by("all", Partitions(2), (Utf8, U64), |count| ("all", count.value))
-            .window(Tumbling::of(10 * SECOND))
-            .aggregate("sums", U64, Emit::OnClose, || 0, |sum, count| *sum += count.value)
-            .map(|sum| format!("{} {}", sum.window.start, sum.value))
-            .to("out", Utf8, Utf8),
+        _ => unreachable!("{kind:?} is made elsewhere"),
     }
-    job.build().expect("a valid job")
 }
 
 /// Counts the records of a key in windows of ten seconds.
