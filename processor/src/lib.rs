@@ -107,8 +107,8 @@ pub use operator::{
 };
 pub use processor_derive::{Pack, View};
 pub use runtime::{
-    App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, FileFormat, FileRecords, ReadError, RunError,
-    Running, Status, StoreReader, check_brokers, terminated,
+    App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, FileFormat, FileRecords, GlobalReader,
+    ReadError, RunError, Running, Status, StoreReader, check_brokers, terminated,
 };
 pub use serde::{
     Bool, F32, F64, I16, I32, I64, Json, JsonView, Nullable, Packed, Raw, Serde, SerdeError, SessionWindowed, Text,

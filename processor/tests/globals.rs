@@ -77,6 +77,22 @@ fn a_task_begins_when_the_table_has_been_read() {
 }
 
 #[test]
+fn a_program_reads_the_table_once_a_worker_has() {
+    let mut driver = joined();
+    assert_eq!(driver.read_global("countries"), Some(Vec::new()));
+    driver.pipe("countries", Some("DE"), "Germany", 1);
+    driver.pipe("countries", Some("FR"), "France", 1);
+    driver.pipe_to("countries", Route::ByKey, Some(b"FR"), None, 2);
+    assert_eq!(driver.read_global("countries"), Some(vec![(b"DE".to_vec(), b"Germany".to_vec())]));
+    driver.set_restore_pace(Some(1));
+    driver.crash();
+    assert_eq!(driver.read_global("countries"), None, "it is read anew");
+    driver.advance_wall(std::time::Duration::from_secs(60));
+    driver.settle();
+    assert_eq!(driver.read_global("countries").map(|rows| rows.len()), Some(1));
+}
+
+#[test]
 fn a_row_that_cannot_be_decoded_stops_the_job_or_is_left_out() {
     for policy in [ErrorPolicy::Fail, ErrorPolicy::Skip] {
         let mut job = Topology::builder("app");

@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conformance::bench::{Bench, until};
-use conformance::reader::{KeptRecord, read_to_end, until_stable};
+use conformance::reader::{KeptRecord, create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::client::Producer;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 use processor::runtime::Deaths;
 use processor::{
-    App, Config, Emit, Json, Process, ReadError, Rec, Running, Scope, StoreReader, Text, Topology, Tumbling, U64, Utf8,
-    ValueState, View, Window,
+    App, Config, Emit, GlobalReader, Json, Process, ReadError, Rec, Running, Scope, StoreReader, Text, Topology,
+    Tumbling, U64, Utf8, ValueState, View, Window,
 };
 
 on_both_brokers!(
     a_value_that_was_read_is_in_the_committed_output,
     each_process_reads_the_partitions_of_its_tasks,
     stores_of_all_kinds_are_read,
+    global_tables_are_read_in_every_process,
     a_replaced_worker_answers_and_one_that_ended_says_so,
 );
 
@@ -165,6 +166,62 @@ async fn stores_of_all_kinds_are_read(broker: TestBroker) {
     let error = get(&wrong, &a).await.expect_err("rows are no numbers");
     assert!(matches!(error, ReadError::Serde(_)), "{error}");
     running.stop().await.expect("the job stops");
+}
+
+async fn global_tables_are_read_in_every_process(broker: TestBroker) {
+    let bench = Bench::new(&broker, "read-state", [1, 1]).await;
+    let names = broker.unique("names");
+    create_topic(&bench.client, &names, 3).await;
+    let producer = Producer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
+    let write = async |key: String, name: &str| {
+        producer.send(ProducerRecord::to(names.as_str()).key(&key).value(name)).await.expect("room").forget();
+        producer.flush().await.expect("it is written");
+    };
+    for number in 0..20 {
+        write(format!("k{number}"), "first").await;
+    }
+    let job = || {
+        let mut job = Topology::builder(&bench.application_id);
+        let table = job.global_table(&names, Utf8, Text);
+        let records = job.keyed_stream(&bench.input, Utf8, Utf8);
+        let named = records.join_global(&table, |record| Some(record.key), |_, name| name.clone());
+        named.to(&bench.output, Utf8, Text);
+        job.build().expect("a valid job")
+    };
+    let mut config = own_folder(&bench, "one");
+    config.set("num.workers", "2").expect("a known key");
+    let deaths = Deaths::default();
+    let first = App::new(job(), config).with_deaths(&deaths).start().await.expect("the job starts");
+    let second = App::new(job(), own_folder(&bench, "two")).start().await.expect("the job starts");
+    let error = first.global_reader("other", Text, Text).expect_err("there is no such table");
+    assert!(error.to_string().contains(&format!("it has those of: {names}")), "{error}");
+    let readers = [&first, &second].map(|running| running.global_reader(&names, Text, Text).expect("a table"));
+    // Only one task is there, and two workers hold none.
+    for reader in &readers {
+        let rows = within("an answer", PATIENCE, reader.rows()).await.expect("the table is read");
+        assert_eq!(rows.len(), 20, "no row is read before all that were there");
+    }
+    write("k7".to_owned(), "second").await;
+    let row = async |reader: &GlobalReader<Text, Text>, key: &str| {
+        within("an answer", PATIENCE, reader.get(&key.to_owned())).await.expect("the table is read")
+    };
+    for reader in &readers {
+        let has_come = || async { row(reader, "k7").await.filter(|name| name == "second") };
+        eventually("the change", PATIENCE, has_come).await;
+        assert_eq!(row(reader, "k8").await.as_deref(), Some("first"));
+        assert_eq!(row(reader, "none").await, None);
+    }
+    deaths.kill(0);
+    let mut first = until(first, "the death", |running| running.status().kills == 1).await;
+    let answer = tokio::select! {
+        answer = row(&readers[0], "k7") => answer,
+        // This replaces the worker.
+        ended = first.finished() => panic!("the job goes on: {ended:?}"),
+    };
+    assert_eq!(answer.as_deref(), Some("second"), "the next worker reads the whole table");
+    first.stop().await.expect("the job stops");
+    second.stop().await.expect("the job stops");
+    assert_eq!(readers[0].get(&"k7".to_owned()).await, Err(ReadError::Ended));
 }
 
 async fn a_replaced_worker_answers_and_one_that_ended_says_so(broker: TestBroker) {

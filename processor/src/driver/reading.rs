@@ -34,6 +34,22 @@ impl TestDriver {
         entries.sort_by_key(|entry| entry.partition);
         is_there.then_some(entries)
     }
+
+    /// The rows of the global table of a topic, as the first worker has them: key and value. `None` until it has read
+    /// the table, and if there is no worker.
+    ///
+    /// # Panics
+    /// If the job has no global table of that topic.
+    #[must_use]
+    pub fn read_global(&self, topic: &str) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let table = self.topology.globals().iter().position(|global| global.topic == topic);
+        let table = table.unwrap_or_else(|| panic!("no global table of `{topic}` in this topology"));
+        let member = self.slots.iter().find_map(|slot| slot.member.as_ref())?;
+        let mut rows = Vec::new();
+        let mut visit = |key: &[u8], row: &[u8]| rows.push((key.to_vec(), row.to_vec()));
+        let read = member.worker.read_global(table, None, &mut visit).expect("what is in a table can be encoded");
+        (read == Reading::Done).then_some(rows)
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::config::Config;
 use super::error::RunError;
+use super::global_reader::GlobalReader;
 use super::instance::Instance;
 use super::kill::Deaths;
 use super::reader::{ReadError, StoreReader};
@@ -206,6 +207,20 @@ impl Running {
     {
         let workers = self.slots.iter().map(|slot| Arc::clone(&slot.spec.questions)).collect();
         StoreReader::new(&self.topology, name, (key, value), workers)
+    }
+
+    /// Reads a global table of the job, that of the topic `topic`; the serdes are those with which it was declared.
+    ///
+    /// # Errors
+    /// [`ReadError::NoGlobalTable`] names the topics of those that there are.
+    pub fn global_reader<KS, VS, A>(&self, topic: &str, key: KS, value: VS) -> Result<GlobalReader<KS, VS>, ReadError>
+    where
+        KS: Serde,
+        VS: Serde<View = Owned<A>>,
+        A: 'static,
+    {
+        let first = self.slots.first().expect("a job has a worker");
+        GlobalReader::new(&self.topology, topic, (key, value), Arc::clone(&first.spec.questions))
     }
 
     /// The indexes of the workers that hold tasks.

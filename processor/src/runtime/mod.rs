@@ -12,6 +12,7 @@ mod connect;
 mod control;
 mod error;
 mod feed;
+mod global_reader;
 mod inputs;
 mod instance;
 mod kill;
@@ -36,6 +37,7 @@ pub use config::{AssignmentStrategy, CompressionType, Config, ConfigError, Forei
 pub use error::RunError;
 pub use feed::{Feed, FileFormat, FileRecords};
 pub use kill::Deaths;
+pub use global_reader::GlobalReader;
 pub use reader::{Entry, ReadError, StoreReader};
 pub use requirements::check_brokers;
 pub use status::Status;

@@ -89,6 +89,13 @@ pub enum ReadError {
         /// The stores that it has.
         stores: Vec<String>,
     },
+    /// The job has no global table of that topic.
+    NoGlobalTable {
+        /// The topic.
+        topic: String,
+        /// The topics of those that it has.
+        topics: Vec<String>,
+    },
     /// No task of this process has the store: other processes have its partitions.
     NotHere,
     /// A worker of this process has ended, and with it what it held.
@@ -106,6 +113,9 @@ impl fmt::Display for ReadError {
         match self {
             Self::NoStore { name, stores } => {
                 write!(f, "the job has no store `{name}`; it has: {}", stores.join(", "))
+            }
+            Self::NoGlobalTable { topic, topics } => {
+                write!(f, "the job has no global table of the topic {topic}; it has those of: {}", topics.join(", "))
             }
             Self::NotHere => write!(f, "no task of this process has the store; other processes have its partitions"),
             Self::Ended => write!(f, "a worker of this process has ended"),
@@ -199,8 +209,8 @@ where
 
     /// Asks all workers, and puts their answers together.
     async fn ask(&self, key: Option<Vec<u8>>) -> Result<Answer, ReadError> {
-        let store = self.store;
-        let answers: Vec<_> = self.workers.iter().map(|worker| worker.ask(store, key.clone())).collect();
+        let asked = Asked::Store(self.store);
+        let answers: Vec<_> = self.workers.iter().map(|worker| worker.ask(asked, key.clone())).collect();
         let mut all = None;
         for answer in answers {
             let Some(answer) = answer.await.map_err(|_| ReadError::Ended)?.map_err(ReadError::Process)? else {
@@ -216,18 +226,26 @@ where
 
 /// The entries that a worker has found.
 #[derive(Debug, Default)]
-struct Answer {
+pub(super) struct Answer {
     partitions: Vec<PartitionId>,
-    entries: Vec<Raw>,
+    pub(super) entries: Vec<Raw>,
 }
 
 /// An entry as it is written.
 #[derive(Debug)]
-struct Raw {
+pub(super) struct Raw {
     partition: PartitionId,
     window: Window,
-    key: Vec<u8>,
-    value: Vec<u8>,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+/// The object of a question.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Store(StoreId),
+    /// The global table of this number, all of whose rows have one partition and one window.
+    Global(usize),
 }
 
 /// Gets the answer; `None` if no task of the worker has the store.
@@ -250,18 +268,22 @@ struct Queue {
 }
 
 struct Question {
-    store: StoreId,
+    asked: Asked,
     key: Option<Vec<u8>>,
     answered: Answered,
 }
 
 impl Questions {
     /// Asks the worker. The receiver fails if the worker ends without an answer.
-    fn ask(&self, store: StoreId, key: Option<Vec<u8>>) -> oneshot::Receiver<Result<Option<Answer>, ProcessError>> {
+    pub(super) fn ask(
+        &self,
+        asked: Asked,
+        key: Option<Vec<u8>>,
+    ) -> oneshot::Receiver<Result<Option<Answer>, ProcessError>> {
         let (answered, answer) = oneshot::channel();
         let mut queue = self.lock();
         if !queue.is_closed {
-            queue.questions.push(Question { store, key, answered });
+            queue.questions.push(Question { asked, key, answered });
             self.are_there.store(true, Ordering::Release);
             self.asked.notify_one();
         }
@@ -325,14 +347,23 @@ impl Question {
             return None;
         }
         let mut found = Answer::default();
-        let read = worker.read_store(self.store, self.key.as_deref(), &mut |partition, window, key, value| {
+        let mut note = |partition, window, key: &[u8], value: &[u8]| {
             found.entries.push(Raw { partition, window, key: key.to_vec(), value: value.to_vec() });
-        });
+        };
+        let read = match self.asked {
+            Asked::Store(store) => worker.read_store(store, self.key.as_deref(), &mut note),
+            Asked::Global(table) => {
+                let mut note = |key: &[u8], value: &[u8]| note(PartitionId(0), Window { start: 0, end: 0 }, key, value);
+                worker.read_global(table, self.key.as_deref(), &mut note)
+            }
+        };
         let answer = match read {
             Ok(Reading::NotYet) => return Some(self),
             Ok(Reading::NoTask) => Ok(None),
             Ok(Reading::Done) => {
-                found.partitions = worker.partitions_of(self.store).collect();
+                if let Asked::Store(store) = self.asked {
+                    found.partitions = worker.partitions_of(store).collect();
+                }
                 Ok(Some(found))
             }
             Err(error) => Err(error),

@@ -9,11 +9,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::globals::{GlobalRows, Globals};
+use super::globals::{GlobalRows, Globals, VisitRow};
 use super::key_value::KeyValueStore;
 use super::store::{RestoreError, Store};
 use crate::serde::{Serde, SerdeError};
-use crate::types::Owned;
+use crate::types::{Owned, Window};
 
 /// The rows of a global table.
 pub struct Global<A> {
@@ -40,6 +40,14 @@ impl<A: Clone + Send + 'static> GlobalRows for Global<A> {
             RestoreError::Value(cause) => cause,
             RestoreError::Key => unreachable!("any key is one"),
         })
+    }
+
+    fn visit(&self, key: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result<(), SerdeError> {
+        let (rows, mut visit) = (self.rows(), |_: Window, key: &[u8], row: &[u8]| visit(key, row));
+        match key {
+            Some(key) => rows.visit_key(key, &mut visit),
+            None => rows.visit(&mut visit),
+        }
     }
 
     fn count(&self) -> usize {

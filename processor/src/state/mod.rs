@@ -43,7 +43,7 @@ pub use changelog::ChangelogKey;
 pub use clock::{Clock, Ttl};
 pub use closed_by::{ClosedBy, Closing};
 pub use global::{Global, GlobalHandle};
-pub use globals::{GlobalRows, Globals};
+pub use globals::{GlobalRows, Globals, VisitRow};
 pub use index::AHEAD;
 pub use key_value::KeyValueStore;
 pub use pattern_store::{Due, PatternStore};

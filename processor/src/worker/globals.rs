@@ -16,7 +16,7 @@ use tracing::warn;
 use super::action::{Action, Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use crate::error::{ErrorKind, ErrorPolicy, Origin, ProcessError};
-use crate::state::Globals;
+use crate::state::{Globals, VisitRow};
 use crate::topology::Topology;
 
 /// The global tables of a worker, and the progress of reading them.
@@ -53,6 +53,15 @@ impl GlobalTables {
     /// Whether all tables have been read to the ends that they had at the start.
     pub(super) fn are_ready(&self) -> bool {
         self.readings.as_ref().is_some_and(|readings| readings.values().all(ReadToEnd::is_done))
+    }
+
+    /// Passes each row of a table to `visit`, or only that of one key.
+    ///
+    /// # Errors
+    /// If a row cannot be encoded.
+    pub(super) fn visit(&self, table: usize, key: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result<(), ProcessError> {
+        let read = self.rows[table].visit(key, visit);
+        read.map_err(|cause| ProcessError::Encode { to: self.topics[table].clone(), cause })
     }
 
     /// The first operation, if there are any tables.

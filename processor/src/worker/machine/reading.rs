@@ -1,14 +1,15 @@
-//! Reads the stores of the worker's tasks for others, as of the last commit.
+//! Reads the stores of the worker's tasks for others, as of the last commit, and its global tables.
 
 use kafka_wire::types::PartitionId;
 
 use super::Worker;
 use crate::error::ProcessError;
 use crate::output::StoreId;
+use crate::state::VisitRow;
 use crate::types::Window;
 use crate::worker::membership::Phase;
 
-/// The outcome of [`Worker::read_store`].
+/// The outcome of [`Worker::read_store`] and [`Worker::read_global`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The worker has no task with that store.
@@ -52,6 +53,24 @@ impl Worker {
             held.task.entries(store, key, &mut |window, key, value| visit(partition, window, key, value))?;
         }
         Ok(if tasks().next().is_some() { Reading::Done } else { Reading::NoTask })
+    }
+
+    /// Passes each row of a global table to `visit`, or only that of one key, as the worker has read them by now.
+    /// [`Reading::NotYet`] until it has read the table to the end that it had at the start.
+    ///
+    /// # Errors
+    /// [`ProcessError::Encode`] if a row cannot be encoded.
+    pub fn read_global(
+        &self,
+        table: usize,
+        key: Option<&[u8]>,
+        visit: &mut VisitRow<'_>,
+    ) -> Result<Reading, ProcessError> {
+        if !self.globals.are_ready() {
+            return Ok(Reading::NotYet);
+        }
+        self.globals.visit(table, key, visit)?;
+        Ok(Reading::Done)
     }
 
     /// The partitions of the tasks of this worker that have a store, in order.
