@@ -4,7 +4,8 @@ use kafka_wire::compression::Compression;
 use kafka_wire::record::{BatchBuilder, HEADER_BYTES, RawHeaders, Seal};
 use kafka_wire::types::{PartitionId, TimestampMs};
 
-/// A topic that the job writes: index into [`Topology::sinks`](crate::topology::Topology::sinks).
+/// A topic that the job writes: index into [`Topology::sinks`](crate::topology::Topology::sinks), or a greater number
+/// for one that a record names ([`Output::named`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SinkId(pub usize);
 
@@ -60,6 +61,14 @@ pub struct Refused(pub String);
 pub trait Output {
     /// Takes one record. The slices belong to the caller again on return.
     fn emit(&mut self, record: OutRecord<'_>);
+
+    /// The number of a topic that a record names and that the job need not declare, for [`OutRecord::sink`].
+    ///
+    /// # Errors
+    /// The reason why no record can be written there: it is known not to exist, for example.
+    fn named(&mut self, topic: &str) -> Result<SinkId, Refused> {
+        Err(Refused(format!("topic {topic} is not declared, and this output has no others")))
+    }
 
     /// Takes one record, unless it is known that its topic does not take it: too large, for example. Only a record that
     /// is offered may be left out.

@@ -156,6 +156,61 @@ fn each_record_goes_to_the_topic_that_is_chosen_for_it() {
     assert_eq!(read(&driver, "large"), pairs(&[("-", "abc")]));
 }
 
+/// A job whose lines name their topics, as `topic text`.
+fn naming(declare: impl FnOnce(&mut processor::topology::Builder)) -> TestDriver {
+    let mut job = Topology::builder("app");
+    declare(&mut job);
+    let lines = job.keyed_stream("in", Utf8, Utf8);
+    lines.clone().count("counts", Emit::EveryUpdate).to("counts-out", Utf8, U64);
+    lines.to_named(Utf8, Utf8, |line| line.value.split(' ').next().unwrap_or_default().into());
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+#[test]
+fn each_record_goes_to_the_topic_that_it_names() {
+    let mut driver = naming(|_| {});
+    driver.create_topic("one", 2);
+    driver.create_topic("two", 1);
+    for (number, point) in CommitPoint::ALL.into_iter().enumerate() {
+        driver.pipe("in", Some("k"), &format!("one {number}"), 1);
+        driver.pipe("in", Some("k"), &format!("two {number}"), 1);
+        driver.crash_at(point);
+        driver.settle();
+    }
+    let lines =
+        |topic| (0..CommitPoint::ALL.len()).map(|number| ("k".to_owned(), format!("{topic} {number}"))).collect();
+    let [one, two]: [Vec<_>; 2] = ["one", "two"].map(lines);
+    assert_eq!([read(&driver, "one"), read(&driver, "two")], [one, two]);
+    // A topic that comes while the job runs.
+    driver.create_topic("three", 1);
+    driver.pipe("in", Some("k"), "three", 1);
+    driver.settle();
+    assert_eq!(read(&driver, "three"), pairs(&[("k", "three")]));
+}
+
+#[test]
+fn a_named_topic_that_is_missing_stops_the_job_or_leaves_the_record_out() {
+    let mut driver = naming(|_| {});
+    driver.pipe("in", Some("k"), "missing", 1);
+    driver.settle();
+    let failure = driver.failure().expect("the job has stopped").to_string();
+    let expected = "topic in, partition 0, offset 0: a record for topic missing cannot be written: it does not exist";
+    assert_eq!(failure, expected);
+    assert_eq!(read(&driver, "counts-out"), pairs(&[]), "nothing of the transaction is committed");
+
+    let mut driver = naming(|job| _ = job.dead_letters("dead"));
+    driver.create_topic("one", 1);
+    for line in ["one 1", "missing 2", "app-counts-changelog 3", "one 4"] {
+        driver.pipe("in", Some("k"), line, 1);
+    }
+    driver.crash_at(CommitPoint::AfterFlush);
+    driver.settle();
+    assert_eq!(read(&driver, "one"), pairs(&[("k", "one 1"), ("k", "one 4")]));
+    assert_eq!(read(&driver, "dead"), pairs(&[("k", "missing 2"), ("k", "app-counts-changelog 3")]));
+    assert_eq!(read(&driver, "counts-out").len(), 4, "the other effects of such a record stay");
+    assert_eq!(driver.status()[0].1.counters.unproducible, 2);
+}
+
 #[test]
 fn timestamps_and_headers_are_read_and_set() {
     let mut job = Topology::builder("app");

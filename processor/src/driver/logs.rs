@@ -2,6 +2,7 @@
 //! at undecided records.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kafka_wire::producer::partition_for_key;
 use kafka_wire::record::{HeadersBuf, RawHeaders};
@@ -79,10 +80,14 @@ pub(super) fn owned(headers: RawHeaders<'_>) -> Vec<(Vec<u8>, Option<Vec<u8>>)> 
     headers.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 
+/// The number of partitions of each topic, for those who cannot see the logs.
+pub(super) type TopicCounts = Arc<Mutex<BTreeMap<String, i32>>>;
+
 /// All topics.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     topics: BTreeMap<String, Vec<Log>>,
+    counts: TopicCounts,
     /// Transactions by number.
     transactions: Vec<Transaction>,
 }
@@ -119,12 +124,24 @@ impl Logs {
     pub(super) fn create(&mut self, topic: &str, partition_count: i32) {
         let partitions = (0..partition_count).map(|_| Log::default()).collect();
         self.topics.entry(topic.to_owned()).or_insert(partitions);
+        self.note_count(topic);
+    }
+
+    fn note_count(&self, topic: &str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.insert(topic.to_owned(), self.partition_count(topic));
+    }
+
+    /// The number of partitions of each topic, now and later.
+    pub(super) fn counts(&self) -> TopicCounts {
+        Arc::clone(&self.counts)
     }
 
     /// Adds partitions to a topic.
     pub(super) fn grow(&mut self, topic: &str, partition_count: i32) {
         let partitions = self.topics.get_mut(topic).unwrap_or_else(|| panic!("no topic `{topic}` in this topology"));
         partitions.resize_with(usize::try_from(partition_count).unwrap_or_default(), Log::default);
+        self.note_count(topic);
     }
 
     pub(super) fn partition_count(&self, topic: &str) -> i32 {

@@ -68,13 +68,12 @@ impl Member {
         let transactional_id = settings.transactional_id.clone();
         let epoch = cluster.transactions.init(&transactional_id, &mut cluster.logs, &mut cluster.offsets);
         cluster.group.join(index, incarnation, &transactional_id, now);
-        let sinks = topology.sinks().iter().map(|sink| (sink.topic.clone(), cluster.logs.partition_count(&sink.topic)));
         Self {
             index,
             incarnation,
             transactional_id,
             epoch,
-            sending: Sending::new(sinks.collect(), ROOM_RECORDS, cluster.limits.clone()),
+            sending: Sending::new(topology, cluster, ROOM_RECORDS),
             worker: Worker::new(Arc::clone(topology), settings, ends, now),
             inputs: BTreeMap::new(),
             changelogs: BTreeMap::new(),

@@ -1,12 +1,15 @@
 //! The producer's side of a transaction on the cluster in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use kafka_wire::compression::Compression;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
-use super::logs::Pending;
-use crate::output::{OutRecord, Output, Refused, Route, TopicLimits};
+use super::cluster::Cluster;
+use super::logs::{Pending, TopicCounts};
+use crate::output::{OutRecord, Output, Refused, Route, SinkId, TopicLimits};
+use crate::topology::Topology;
 use crate::worker::{End, Fatal, Outbox};
 
 /// Output that has not been sent yet.
@@ -22,14 +25,22 @@ pub(super) struct Sending {
     room: usize,
     /// The records that each topic takes; any, if it is not among them.
     limits: BTreeMap<String, TopicLimits>,
+    /// The topics of the cluster, with their numbers of partitions.
+    topics: TopicCounts,
+    /// The topics of the job's own.
+    own: BTreeSet<String>,
     /// The virtual time of day.
     pub(super) wall: TimestampMs,
 }
 
 impl Sending {
-    pub(super) const fn new(sinks: Vec<(String, i32)>, room: usize, limits: BTreeMap<String, TopicLimits>) -> Self {
+    /// The output of a worker with room for so many records.
+    pub(super) fn new(topology: &Topology, cluster: &Cluster, room: usize) -> Self {
+        let count = |topic: &String| (topic.clone(), cluster.logs.partition_count(topic));
+        let sinks = topology.sinks().iter().map(|sink| count(&sink.topic)).collect();
+        let (topics, limits, own) = (cluster.logs.counts(), cluster.limits.clone(), topology.own_topics());
         let wall = TimestampMs(0);
-        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room, limits, wall }
+        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room, limits, topics, own, wall }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -55,6 +66,19 @@ impl Output for Sending {
         let keyless = PartitionId(self.next_partition);
         self.written += 1;
         self.records.push(Pending::new(topic, *partition_count, &record, keyless));
+    }
+
+    fn named(&mut self, topic: &str) -> Result<SinkId, Refused> {
+        if self.own.contains(topic) {
+            return Err(Refused("it is the job's own".to_owned()));
+        }
+        if let Some(known) = self.sinks.iter().position(|(known, _)| known == topic) {
+            return Ok(SinkId(known));
+        }
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = topics.get(topic).ok_or_else(|| Refused("it does not exist".to_owned()))?;
+        self.sinks.push((topic.to_owned(), *count));
+        Ok(SinkId(self.sinks.len() - 1))
     }
 
     fn offer(&mut self, record: OutRecord<'_>) -> Result<(), Refused> {

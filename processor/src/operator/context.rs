@@ -230,7 +230,7 @@ impl Context<'_> {
 
     /// Leaves out an output record that cannot be written.
     #[cold]
-    fn leave_out_refused(&mut self, topic: &str, cause: String) -> Result<(), ProcessError> {
+    pub(super) fn leave_out_refused(&mut self, topic: &str, cause: String) -> Result<(), ProcessError> {
         self.leave_out(ProcessError::Unproducible { origin: self.record(), topic: topic.to_owned(), cause })
     }
 

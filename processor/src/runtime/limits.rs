@@ -21,7 +21,15 @@ use crate::worker::End;
 /// Looks up the limits of the topics of the user's and of shuffles.
 pub(super) async fn look_up(client: &Client, topology: &Topology) -> Result<BTreeMap<String, TopicLimits>, End> {
     let sinks = topology.sinks().iter().filter(|sink| !matches!(sink.kind, SinkKind::Changelog { .. }));
-    let resources: Vec<_> = sinks.map(|sink| ConfigResource::Topic(Str::from(sink.topic.as_str()))).collect();
+    look_up_topics(client, sinks.map(|sink| sink.topic.as_str())).await
+}
+
+/// Looks up the limits of these topics.
+pub(super) async fn look_up_topics(
+    client: &Client,
+    topics: impl Iterator<Item = &str>,
+) -> Result<BTreeMap<String, TopicLimits>, End> {
+    let resources: Vec<_> = topics.map(|topic| ConfigResource::Topic(Str::from(topic))).collect();
     let mut limits = BTreeMap::new();
     for (topic, entries) in client.describe_configs(&resources).await.map_err(|error| error.end())? {
         match (topic, entries) {

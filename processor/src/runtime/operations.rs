@@ -48,8 +48,15 @@ pub(super) async fn carry_out_in(
     group: GroupMetadata,
     operation: Operation,
 ) -> Completion {
+    if matches!(operation, Operation::MakeRoom | Operation::Flush)
+        && let Err(end) = transaction.look_up_named(&client).await
+    {
+        return Completion::Failed(end);
+    }
+    let is_refused = transaction.is_refused_by_named();
     let producer = &mut transaction.producer;
     match operation {
+        Operation::Flush if is_refused => Completion::Transaction(Outcome::MustAbort),
         Operation::SumSourceEnds { sources, run_ends } => {
             Completion::SourceEnds(source_ends(&client, &sources, run_ends.as_deref()).await)
         }

@@ -1,17 +1,20 @@
 //! The open transaction as the tasks see it: a destination of records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::compression::Compression as CompressionType;
 use kafka_wire::producer::{AppendError, NewRecord, TopicHandle, partition_for_key};
 use kafka_wire::types::{PartitionId, TimestampMs};
+use kafka_wire::wire::Str;
 
 use super::limits::{self, time_of_day};
+use super::named::{NamedTopics, Sink};
 use super::remedy::Failure;
 use crate::error::{ErrorKind, ErrorPolicy};
-use crate::output::{OutRecord, Output, Refused, Route, TopicLimits, numbered};
+use crate::output::{OutRecord, Output, Refused, Route, SinkId, numbered};
 use crate::topology::Topology;
 use crate::worker::{End, Fatal, Outbox};
 
@@ -19,6 +22,12 @@ use crate::worker::{End, Fatal, Outbox};
 pub(super) struct Transaction {
     pub(super) producer: ExclusiveProducer,
     sinks: Vec<Sink>,
+    /// The topics that records name.
+    named: NamedTopics,
+    /// Whether a named topic has not taken a record; the transaction must be aborted then.
+    is_refused_by_named: bool,
+    /// Whether the job leaves out records that a topic does not take.
+    leaves_out: bool,
     /// The first record that could not be taken; the transaction must not be committed then.
     refused: Option<AppendError>,
     /// Number of records and their bytes since the last call.
@@ -28,13 +37,6 @@ pub(super) struct Transaction {
     /// The time of day at the begin of the transaction.
     wall: TimestampMs,
     compression: CompressionType,
-}
-
-struct Sink {
-    topic: TopicHandle,
-    partitions: i32,
-    /// The records that the topic takes, if the job leaves others out.
-    limits: Option<TopicLimits>,
 }
 
 impl Transaction {
@@ -57,14 +59,121 @@ impl Transaction {
             let partitions = producer.partition_count(topic);
             sinks.push(Sink { topic, partitions, limits: limits.remove(sink.topic.as_str()) });
         }
-        let (written, wall) = ((0, 0), TimestampMs(0));
-        Ok(Self { producer, sinks, refused: None, written, next_partition: 0, wall, compression })
+        let named = NamedTopics::new(sinks.len(), topology.own_topics());
+        Ok(Self {
+            producer,
+            sinks,
+            named,
+            is_refused_by_named: false,
+            leaves_out: policy == ErrorPolicy::Skip,
+            refused: None,
+            written: (0, 0),
+            next_partition: 0,
+            wall: TimestampMs(0),
+            compression,
+        })
+    }
+
+    /// Looks up the topics that records have named for the first time, and appends those records.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or not for this job.
+    pub(super) async fn look_up_named(&mut self, client: &Client) -> Result<(), End> {
+        let wanted = self.named.wanted();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let existing = existing(client, wanted.iter().map(|(_, name)| name.as_str())).await?;
+        for (number, name) in wanted {
+            let found = match existing.contains(&name) {
+                true => Ok(self.named_sink(&name, client).await?),
+                false => {
+                    let until = TimestampMs(self.wall.0.saturating_add(LOOKED_UP_AGAIN_MS));
+                    Err((MISSING.to_owned(), until))
+                }
+            };
+            let waited = self.named.found(number, found);
+            for record in waited {
+                let record = record.as_record(number);
+                let sink = self.named.sink(number).filter(|sink| self.takes(sink, &record).is_ok());
+                match sink.map(|sink| (sink.topic, sink.partitions)) {
+                    Some(topic) => self.append(topic, &record),
+                    None => self.is_refused_by_named = true,
+                }
+            }
+        }
+        self.named.forget_waiting();
+        Ok(())
+    }
+
+    async fn named_sink(&mut self, name: &str, client: &Client) -> Result<Sink, End> {
+        let topic = self.producer.topic(name).await.map_err(|error| error.end())?;
+        let limits = match self.leaves_out {
+            true => limits::look_up_topics(client, std::iter::once(name)).await?.remove(name),
+            false => None,
+        };
+        Ok(Sink { topic, partitions: self.producer.partition_count(topic), limits })
+    }
+
+    /// Whether a named topic has not taken a record of the open transaction, which must be aborted then.
+    pub(super) const fn is_refused_by_named(&self) -> bool {
+        self.is_refused_by_named
+    }
+
+    fn takes(&self, sink: &Sink, record: &OutRecord<'_>) -> Result<(), Refused> {
+        sink.limits.as_ref().map_or(Ok(()), |limits| limits.check(record, self.wall, self.compression))
+    }
+
+    #[inline]
+    fn append(&mut self, (topic, partitions): (TopicHandle, i32), record: &OutRecord<'_>) {
+        let partition = match (record.route, record.key) {
+            (Route::Partition(partition), _) => partition,
+            (Route::Number(number), _) => numbered(number, partitions),
+            (Route::ByKey, Some(key)) => partition_for_key(key, partitions),
+            (Route::ByKey, None) => {
+                self.next_partition = (self.next_partition + 1) % partitions;
+                PartitionId(self.next_partition)
+            }
+        };
+        let appended = self.producer.append(
+            topic,
+            partition,
+            NewRecord { timestamp: record.timestamp, key: record.key, value: record.value, headers: record.headers },
+        );
+        if let Err(error) = appended {
+            self.refused.get_or_insert(error);
+        }
     }
 }
+
+/// Those of some topics that exist. One that has been created a moment ago may not be known to each broker yet, so they
+/// are asked for more than once, all of them together.
+async fn existing(client: &Client, names: impl Iterator<Item = &str>) -> Result<BTreeSet<String>, End> {
+    let names: Vec<_> = names.map(Str::from).collect();
+    let mut existing = BTreeSet::new();
+    for pause_ms in [0, 50, 100, 200, 400] {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        let cluster = client.metadata(&names).await.map_err(|error| error.end())?;
+        let is_there = |name: &&Str| cluster.topic(name).is_some_and(|topic| !topic.partitions.is_empty());
+        existing = names.iter().filter(is_there).map(ToString::to_string).collect();
+        if existing.len() == names.len() {
+            break;
+        }
+    }
+    Ok(existing)
+}
+
+/// The reason why a topic that a record names takes none.
+const MISSING: &str =
+    "it does not exist; create it, or let the job leave such records out (production.exception.handler)";
+/// Time after which a topic that takes no records is looked up again.
+const LOOKED_UP_AGAIN_MS: i64 = 30_000;
 
 impl Outbox for Transaction {
     fn begin(&mut self) -> Result<(), End> {
         self.wall = time_of_day();
+        self.named.forget_waiting();
+        self.is_refused_by_named = false;
         self.producer.begin().map_err(|error| error.end())
     }
 
@@ -73,7 +182,7 @@ impl Outbox for Transaction {
     }
 
     fn has_room(&self) -> bool {
-        self.producer.has_room()
+        self.producer.has_room() && self.named.has_room()
     }
 
     fn take_written(&mut self) -> (u64, u64) {
@@ -84,32 +193,23 @@ impl Outbox for Transaction {
 impl Output for Transaction {
     #[inline]
     fn emit(&mut self, record: OutRecord<'_>) {
-        let sink = &self.sinks[record.sink.0];
-        let partition = match (record.route, record.key) {
-            (Route::Partition(partition), _) => partition,
-            (Route::Number(number), _) => numbered(number, sink.partitions),
-            (Route::ByKey, Some(key)) => partition_for_key(key, sink.partitions),
-            (Route::ByKey, None) => {
-                self.next_partition = (self.next_partition + 1) % sink.partitions;
-                PartitionId(self.next_partition)
-            }
-        };
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.written = (self.written.0 + 1, self.written.1 + size as u64);
-        let appended = self.producer.append(
-            sink.topic,
-            partition,
-            NewRecord { timestamp: record.timestamp, key: record.key, value: record.value, headers: record.headers },
-        );
-        if let Err(error) = appended {
-            self.refused.get_or_insert(error);
+        let sink = self.sinks.get(record.sink.0).or_else(|| self.named.sink(record.sink));
+        match sink.map(|sink| (sink.topic, sink.partitions)) {
+            Some(topic) => self.append(topic, &record),
+            None => self.named.wait(&record),
         }
+    }
+
+    fn named(&mut self, topic: &str) -> Result<SinkId, Refused> {
+        self.named.number(topic, self.wall)
     }
 
     #[inline]
     fn offer(&mut self, record: OutRecord<'_>) -> Result<(), Refused> {
-        if let Some(limits) = &self.sinks[record.sink.0].limits {
-            limits.check(&record, self.wall, self.compression)?;
+        if let Some(sink) = self.sinks.get(record.sink.0).or_else(|| self.named.sink(record.sink)) {
+            self.takes(sink, &record)?;
         }
         self.emit(record);
         Ok(())

@@ -31,7 +31,7 @@ mod windowed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -105,6 +105,12 @@ impl Topology {
             ChangelogTopic::Own(sink) => &self.sinks[sink.0].topic,
             ChangelogTopic::Source(topic) => topic,
         }
+    }
+
+    /// The topics of the job's own that it writes: repartition and changelog topics.
+    pub(crate) fn own_topics(&self) -> BTreeSet<String> {
+        let own = self.sinks.iter().filter(|sink| sink.kind != SinkKind::External);
+        own.map(|sink| sink.topic.clone()).collect()
     }
 
     /// Every store of the job; a [`StoreId`] is an index of it.

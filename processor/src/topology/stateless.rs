@@ -1,5 +1,6 @@
 //! Steps without state, as methods, in addition to the common ones of [`Stream`].
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -9,8 +10,9 @@ use kafka_wire::types::TimestampMs;
 use super::{BuildError, SinkKind, SinkSpec, Stream};
 use crate::operator::{
     AsyncMap, ByKey, CallOptions, Chain, FilterMap, FlatMapValues, Junction, MapOrFail, NodeId, Peek, RecordTime,
-    SelectKey, SetHeaders, SetTimestamp, Side, Source, To, ToChosen, TryMap,
+    SelectKey, SetHeaders, SetTimestamp, Side, Source, To, ToChosen, ToNamed, TryMap,
 };
+use crate::output::SinkId;
 use crate::serde::{Encode, Serde};
 use crate::types::{Owned, Partitions, Reborrow, Rec, View};
 
@@ -184,6 +186,44 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             let chain = self.junction(node);
             graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
         }
+    }
+
+    /// Ends the stream in the topics that its records name: `name` returns the topic of each. They need not be
+    /// declared, and may be created while the job runs. Otherwise as [`Stream::to`].
+    ///
+    /// ```
+    /// use processor::driver::TestDriver;
+    /// use processor::{Topology, Utf8};
+    ///
+    /// let mut job = Topology::builder("by-country");
+    /// let orders = job.keyed_stream("orders", Utf8, Utf8);
+    /// orders.to_named(Utf8, Utf8, |order| format!("orders-{}", order.key).into());
+    ///
+    /// let mut driver = TestDriver::new(job.build().expect("a sound job"));
+    /// driver.create_topic("orders-de", 2);
+    /// driver.pipe("orders", Some("de"), "tea", 1);
+    /// driver.settle();
+    /// assert_eq!(driver.read("orders-de")[0].value_str(), "tea");
+    /// ```
+    ///
+    /// A topic is looked up when a record names it for the first time, and created by nobody. A topic that does not
+    /// exist, and one of the job's own, is a failure of [`ErrorKind::Produce`](crate::error::ErrorKind::Produce): the
+    /// job ends with the record and the topic, or leaves the record out. One that was missing is looked up again after
+    /// half a minute. Where all topics are known, [`Stream::to_chosen`] finds a missing one at the start.
+    pub fn to_named<K2, V2, F>(self, key_serde: K2, value_serde: V2, name: F)
+    where
+        K2: Encode<KS::View>,
+        V2: Encode<C::Value>,
+        F: for<'r> FnMut(&'r Rec<'_, KS::View, C::Value>) -> Cow<'r, str> + Clone + Send + Sync + 'static,
+    {
+        let mut graph = self.graph.borrow_mut();
+        let node = graph.stateless("to_named", &[self.node]);
+        graph.nodes[node.0].detail = "topic: as the record says".to_owned();
+        graph.nodes[node.0].may_end = true;
+        let (partitioner, sink, topic, scratch) = (ByKey, SinkId(usize::MAX), String::new(), <_>::default());
+        let last = ToNamed { name, last: To { partitioner, sink, topic, key_serde, value_serde, scratch } };
+        let chain = self.junction(node);
+        graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
     }
 
     /// Ends the stream in a topic, as [`Stream::to`], with a partition of one's own choice: `partition` makes a
