@@ -144,7 +144,8 @@ impl Sender {
             self.take_closed(now, &mut core);
             self.send(now, &mut core);
         }
-        self.settle(&mut core);
+        // Records behind a batch that has failed may go on: the next look closes their batch, or raises its epoch.
+        let after_failure = self.settle(&mut core).then_some(now);
         if let Some(call) = core.manager.poll(now, self.outbox.is_drained()) {
             let client = self.client.clone();
             self.under_way.spawn(async move { Event::Asked(calls::call(client, call).await) });
@@ -152,7 +153,7 @@ impl Sender {
         self.refresh(now);
         let turn_due = self.tell(now, &mut core);
         let batches_due = [self.outbox.next_timeout(now), self.linger_until, self.time_until, turn_due];
-        let topics_due = [self.refresh_due(now), self.lookups.next_timeout()];
+        let topics_due = [self.refresh_due(now), self.lookups.next_timeout(), after_failure];
         let others_due = batches_due.into_iter().chain(topics_due).flatten().min();
         let coordinator_due = core.manager.next_timeout(now);
         self.waits_for_coordinator = coordinator_due.is_some_and(|at| others_due.is_none_or(|other| at < other));
@@ -237,8 +238,8 @@ impl Sender {
         }
     }
 
-    /// Records acknowledged and failed batches.
-    fn settle(&mut self, core: &mut Core) {
+    /// Records acknowledged and failed batches. Returns whether any has failed.
+    fn settle(&mut self, core: &mut Core) -> bool {
         let mut settled = self.outbox.take_settled();
         if !settled.batches.is_empty() {
             let mut buffer = self.shared.buffer();
@@ -265,7 +266,7 @@ impl Sender {
         {
             tracing::warn!(%partition, batch_bytes, "a batch is too large for its topic and goes in parts; raise max.message.bytes of the topic to spare the detour");
         }
-        let Some(first) = settled.first_failure else { return };
+        let Some(first) = settled.first_failure else { return false };
         if core.manager.is_transactional() {
             // Batches that an abort discards also come by here; the manager knows of its failure already.
             if core.manager.failure().is_none() && !core.manager.gives_up() {
@@ -276,6 +277,7 @@ impl Sender {
             let (_, count) = core.failed.get_or_insert((first, 0));
             *count += settled.failed_records;
         }
+        true
     }
 
     fn refresh(&mut self, now: Moment) {

@@ -386,6 +386,19 @@ fn a_gap_asks_for_an_epoch_that_the_partition_has_not_had() {
     assert!(script.outbox.poll(NOW, raised, |_| true).is_some());
 }
 
+/// Its records would otherwise stay in an open batch until somebody flushes.
+#[test]
+fn a_partition_without_batches_that_lacks_an_epoch_wants_the_next_one() {
+    let mut script = Script::new(&[1]);
+    script.push(&[0], 10);
+    let produce = script.poll().unwrap();
+    script.answer(&produce, &[(0, ErrorCode::INVALID_RECORD)]);
+    let slot = script.accumulator.slots()[0];
+    assert!(script.outbox.is_drained() && script.outbox.wants(NOW, slot));
+    script.push(&[0], 10);
+    assert_eq!(script.outbox.needs_epoch(IDENTITY), NeedsEpoch::Higher);
+}
+
 #[test]
 fn a_batch_that_is_too_large_goes_out_in_halves_without_a_pause() {
     let mut script = Script::new(&[1]);
