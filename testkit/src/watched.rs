@@ -79,7 +79,40 @@ impl Watched {
     /// # Errors
     /// If the `kill` command cannot be started.
     pub fn terminate(&self) -> io::Result<()> {
-        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().map(drop)
+        self.signal("-TERM")
+    }
+
+    /// Stops the program where it is, with SIGSTOP: it does nothing, its connections stay open, and others see only
+    /// that it is silent. It can still be killed.
+    ///
+    /// # Errors If the `kill` command cannot be started.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Lets a paused program go on, with SIGCONT.
+    ///
+    /// # Errors
+    /// If the `kill` command cannot be started.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal("-CONT")
+    }
+
+    /// Lets the program write no file beyond this size, as on a disk without room: a write that would fails, as far as
+    /// it goes beyond. By `prlimit`, which Linux has.
+    ///
+    /// # Errors If `prlimit` cannot be started, or refuses.
+    pub fn limit_files(&self, size_bytes: u64) -> io::Result<()> {
+        let mut command = Command::new("prlimit");
+        command.arg("--pid").arg(self.child.id().to_string()).arg(format!("--fsize={size_bytes}"));
+        match command.status()?.success() {
+            true => Ok(()),
+            false => Err(io::Error::other("prlimit refuses the limit")),
+        }
+    }
+
+    fn signal(&self, signal: &str) -> io::Result<()> {
+        Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().map(drop)
     }
 
     /// Whether the program has installed a handler of SIGTERM: before that the signal ends it at once. Read from

@@ -12,6 +12,7 @@
 pub mod bench;
 mod brokers;
 pub mod foreign;
+pub mod ledger;
 pub mod postgres;
 pub mod programs;
 pub mod reader;

@@ -19,6 +19,7 @@
 //! ```
 
 mod pump;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,8 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use self::routes::Routes;
+pub use self::routes::Way;
 use crate::fault::{Action, Plan, Rule};
 
 /// The proxy. Clones are the same one.
@@ -44,6 +47,7 @@ struct Shared {
     state: Mutex<State>,
     /// Counts the calls of [`Proxy::cut`]: connections that are older than the last one close.
     cuts: watch::Sender<u64>,
+    routes: watch::Sender<Routes>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +57,8 @@ struct State {
     limits: BTreeMap<i16, i16>,
     requests: BTreeMap<i16, u64>,
     edits: Vec<Edit>,
+    /// Changes of every answer, by API.
+    lasting_edits: BTreeMap<i16, LastingEdit>,
     /// Most bytes of one write to the client.
     piece_bytes: Option<usize>,
     connections: u64,
@@ -72,9 +78,20 @@ impl std::fmt::Debug for Edit {
     }
 }
 
+/// A change of the bytes of every answer.
+#[derive(Clone)]
+struct LastingEdit(Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>);
+
+impl std::fmt::Debug for LastingEdit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LastingEdit").finish_non_exhaustive()
+    }
+}
+
 impl Default for Proxy {
     fn default() -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), cuts: watch::channel(0).0 }) }
+        let (cuts, routes) = (watch::channel(0).0, watch::channel(Routes::default()).0);
+        Self { shared: Arc::new(Shared { state: Mutex::default(), cuts, routes }) }
     }
 }
 
@@ -109,6 +126,28 @@ impl Proxy {
     pub fn edit(&self, api: ApiKey, nth: u32, change: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static) {
         let edit = Edit { api_key: api.into(), left: nth.saturating_sub(1), change: Box::new(change) };
         self.state().edits.push(edit);
+    }
+
+    /// Changes the bytes of every answer of an API until [`Proxy::stop_editing`], after the changes of single ones.
+    pub fn edit_all(&self, api: ApiKey, change: impl Fn(Vec<u8>) -> Vec<u8> + Send + Sync + 'static) {
+        self.state().lasting_edits.insert(api.into(), LastingEdit(Arc::new(change)));
+    }
+
+    /// Leaves the answers of an API as they are again.
+    pub fn stop_editing(&self, api: ApiKey) {
+        self.state().lasting_edits.remove(&i16::from(api));
+    }
+
+    /// Lets nothing through between the clients and the broker that listens on this port, one way or both, until
+    /// [`Proxy::heal`]. It is as when a route is gone: connections stay open, and new ones are not established. Bytes
+    /// that wait arrive after that, also those of connections that the client has closed meanwhile.
+    pub fn lose_route(&self, port: u16, way: Way) {
+        self.shared.routes.send_modify(|routes| routes.lose(port, way));
+    }
+
+    /// Lets everything through again.
+    pub fn heal(&self) {
+        self.shared.routes.send_modify(Routes::heal);
     }
 
     /// Hands everything to the client in pieces of at most this many bytes.
@@ -161,20 +200,28 @@ impl Proxy {
             }
         }
         let edit = due.map(|index| state.edits.remove(index));
+        let lasting = state.lasting_edits.get(&api_key).cloned();
         drop(state);
-        match edit {
+        let frame = match edit {
             Some(edit) => (edit.change)(frame),
+            None => frame,
+        };
+        match lasting {
+            Some(LastingEdit(change)) => change(frame),
             None => frame,
         }
     }
 
     async fn open(self, host: Str, port: u16) -> Result<Box<dyn Transport>, DialError> {
+        let mut routes = self.shared.routes.subscribe();
+        // The sender lives in the proxy.
+        let _ = routes.wait_for(|routes| routes.lost(port).is_none()).await;
         let broker = TcpStream::connect((&*host, port)).await.map_err(|error| DialError::Connect(error.kind()))?;
         broker.set_nodelay(true).map_err(|error| DialError::Connect(error.kind()))?;
         self.state().connections += 1;
         let (client, near): (DuplexStream, DuplexStream) = duplex(PIPE_BYTES);
         let cuts = self.shared.cuts.subscribe();
-        tokio::spawn(pump::run(self, near, broker, cuts));
+        tokio::spawn(pump::run(self, near, (broker, port), routes, cuts));
         Ok(Box::new(client))
     }
 }

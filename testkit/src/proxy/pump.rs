@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::routes::{Routes, Way};
 use super::{Proxy, with_length};
 use crate::broker::{BrokerConfig, Core, CoreAction};
 use crate::fault::{Action, Rule};
@@ -41,6 +42,9 @@ struct Pump {
     proxy: Proxy,
     client: DuplexStream,
     broker: TcpStream,
+    /// Port of the broker.
+    port: u16,
+    routes: watch::Receiver<Routes>,
     awaited: VecDeque<Awaited>,
     /// Requests that wait, and until when.
     held: VecDeque<Bytes>,
@@ -49,9 +53,15 @@ struct Pump {
 }
 
 /// Carries frames until one side closes, or the proxy cuts the connection.
-pub(super) async fn run(proxy: Proxy, client: DuplexStream, broker: TcpStream, mut cuts: watch::Receiver<u64>) {
+pub(super) async fn run(
+    proxy: Proxy,
+    client: DuplexStream,
+    (broker, port): (TcpStream, u16),
+    routes: watch::Receiver<Routes>,
+    mut cuts: watch::Receiver<u64>,
+) {
     let (awaited, held) = (VecDeque::new(), VecDeque::new());
-    let mut pump = Pump { proxy, client, broker, awaited, held, held_until: None, is_silent: false };
+    let mut pump = Pump { proxy, client, broker, port, routes, awaited, held, held_until: None, is_silent: false };
     tokio::select! {
         biased;
         // The sender lives in the proxy, which this connection holds.
@@ -66,8 +76,11 @@ impl Pump {
         let mut answers = FrameSplitter::new(FRAME_LIMIT);
         loop {
             let until = self.held_until.unwrap_or_else(far_off);
+            let lost = self.routes.borrow_and_update().lost(self.port);
             tokio::select! {
                 biased;
+                // The sender lives in the proxy.
+                _ = self.routes.changed() => {}
                 () = sleep_until(until), if self.held_until.is_some() => {
                     self.held_until = None;
                     if let Some(frame) = self.held.pop_front() {
@@ -77,7 +90,7 @@ impl Pump {
                         self.handle_request(frame).await?;
                     }
                 }
-                read = self.client.read_buf(requests.buffer()) => {
+                read = self.client.read_buf(requests.buffer()), if !lost.is_some_and(Way::takes_requests) => {
                     if read? == 0 {
                         return self.deliver_held(&mut answers).await;
                     }
@@ -85,7 +98,7 @@ impl Pump {
                         self.handle_request(frame).await?;
                     }
                 }
-                read = self.broker.read_buf(answers.buffer()) => {
+                read = self.broker.read_buf(answers.buffer()), if !lost.is_some_and(Way::takes_answers) => {
                     if read? == 0 {
                         return Ok(());
                     }

@@ -48,6 +48,40 @@ impl RealCluster {
         self.node(id)?.kill()
     }
 
+    /// Stops the process of the node of this id with SIGSTOP, until [`resume`](Self::resume): its connections stay
+    /// open, and it is silent.
+    ///
+    /// # Errors There is no such node, or its process cannot be signalled.
+    pub fn pause(&mut self, id: usize) -> Result<(), Unavailable> {
+        self.node(id)?.pause()
+    }
+
+    /// Lets a paused node go on.
+    ///
+    /// # Errors
+    /// There is no such node, or its process cannot be signalled.
+    pub fn resume(&mut self, id: usize) -> Result<(), Unavailable> {
+        self.node(id)?.resume()
+    }
+
+    /// Asks the node of this id to end, with SIGTERM, and returns when it has. Its data stay. Blocks the thread.
+    ///
+    /// # Errors
+    /// There is no such node, or it does not end within a minute.
+    pub fn terminate_blocking(&mut self, id: usize) -> Result<(), Unavailable> {
+        self.node(id)?.terminate_blocking()
+    }
+
+    /// Exchanges the addresses of two nodes that do not run: each comes back where clients knew the other one.
+    ///
+    /// # Errors
+    /// There is no such node, or its configuration cannot be written.
+    pub fn exchange_addresses(&mut self, a: usize, b: usize) -> Result<(), Unavailable> {
+        let [first, second] = [self.node(a)?.bootstrap().to_owned(), self.node(b)?.bootstrap().to_owned()];
+        self.node(a)?.move_to(&second)?;
+        self.node(b)?.move_to(&first)
+    }
+
     /// Starts a killed node again, with its data and at its addresses, and returns when it serves clients. That takes a
     /// majority of the nodes. Blocks the thread.
     ///

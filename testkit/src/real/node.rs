@@ -86,6 +86,69 @@ impl RealKafka {
         killed.map_err(|error| Unavailable::io("kill the broker of", &self.directory, &error))
     }
 
+    /// Stops the broker's process with SIGSTOP, until [`resume`](Self::resume): its connections stay open, and it is
+    /// silent.
+    ///
+    /// # Errors
+    /// The process cannot be signalled.
+    pub fn pause(&self) -> Result<(), Unavailable> {
+        self.broker.pause().map_err(|error| Unavailable::io("pause the broker of", &self.directory, &error))
+    }
+
+    /// Lets a paused broker go on.
+    ///
+    /// # Errors
+    /// The process cannot be signalled.
+    pub fn resume(&self) -> Result<(), Unavailable> {
+        self.broker.resume().map_err(|error| Unavailable::io("resume the broker of", &self.directory, &error))
+    }
+
+    /// Lets the broker write no file beyond this size, as on a disk without room, until it is started again. It ends
+    /// when it meets the limit, unless it has another `log.dirs`. On Linux alone.
+    ///
+    /// # Errors The limit cannot be set.
+    pub fn limit_files(&self, size_bytes: u64) -> Result<(), Unavailable> {
+        let limited = self.broker.limit_files(size_bytes);
+        limited.map_err(|error| Unavailable::io("limit the files of the broker of", &self.directory, &error))
+    }
+
+    /// Asks the broker to end, with SIGTERM, and returns when it has: it hands its partitions over first. Its data stay
+    /// until it is dropped. Blocks the thread.
+    ///
+    /// # Errors
+    /// It does not end within a minute, or the process cannot be signalled.
+    pub fn terminate_blocking(&mut self) -> Result<(), Unavailable> {
+        let failed = |error| Unavailable::io("end the broker of", &self.directory, &error);
+        self.broker.terminate().map_err(failed)?;
+        self.wait_for_end_blocking(END_DURATION_MAX)
+    }
+
+    /// Returns when the broker has ended by itself, as it does when it cannot write its logs. Blocks the thread.
+    ///
+    /// # Errors
+    /// It has not ended within `limit`; with the end of its log.
+    pub fn wait_for_end_blocking(&mut self, limit: Duration) -> Result<(), Unavailable> {
+        for _ in 0..limit.as_millis() / LOOK_INTERVAL.as_millis() {
+            let ended = self.broker.try_wait();
+            let ended = ended.map_err(|error| Unavailable::io("wait for the broker of", &self.directory, &error))?;
+            if ended.is_some() {
+                return Ok(());
+            }
+            #[expect(clippy::disallowed_methods, reason = "the process tells its end to nobody else")]
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        Err(Unavailable::Start { log: last_lines(&self.log(), 40) })
+    }
+
+    /// Gives a broker that does not run the address of another one.
+    pub(super) fn move_to(&mut self, address: &str) -> Result<(), Unavailable> {
+        let path = self.directory.join(PROPERTIES_FILE);
+        let text = fs::read_to_string(&path).map_err(|error| Unavailable::io("read", &path, &error))?;
+        write(&path, &text.replace(&format!("//{}", self.address), &format!("//{address}")))?;
+        address.clone_into(&mut self.address);
+        Ok(())
+    }
+
     /// Starts a killed broker again, with its data and at its addresses. Returns when it serves clients.
     ///
     /// # Errors
@@ -129,7 +192,7 @@ impl Starting {
             Some(formatted) => copy_formatted(formatted, &data, place.id).map(|()| None)?,
             None => Some(start_zookeeper(home, &directory, place.ports.metadata)?),
         };
-        let properties = directory.join("server.properties");
+        let properties = directory.join(PROPERTIES_FILE);
         write(&properties, &properties::of_server(config, place, &data))?;
 
         let mut java = home.java(config.heap_mib);
@@ -275,6 +338,12 @@ const START_DURATION_MAX: Duration = Duration::from_secs(60);
 const STARTED: [&str; 2] = ["Kafka Server started", "started (kafka.server.KafkaServer)"];
 /// Heap of the JVMs beside the broker's, in MiB.
 const HEAP_OF_TOOLS_MIB: u32 = 128;
+/// Longest end after SIGTERM: a node waits for the controller to let it go.
+const END_DURATION_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks whether a process has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// File in the node's directory.
+const PROPERTIES_FILE: &str = "server.properties";
 /// File in the node's directory.
 const LOG_FILE: &str = "broker.log";
 /// Number of starts, after which clashes of ports are an error.
