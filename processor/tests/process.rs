@@ -61,8 +61,10 @@ impl Process<Utf8, Utf8> for Shelf {
             }
             ["forget", time] => {
                 self.times.remove_before(scope, TimestampMs(number(time) as i64));
-                let all: Vec<_> =
+                let in_range: Vec<_> =
                     self.times.range(scope, TimestampMs(i64::MIN)..TimestampMs(i64::MAX)).map(|(at, _)| at.0).collect();
+                let all: Vec<_> = self.times.iter(scope).map(|(at, _)| at.0).collect();
+                assert_eq!(in_range, all);
                 scope.emit(format!("{all:?}"));
             }
             ["alarm"] => self.alarms.emit(scope, format!("{} at {}", record.key, scope.place().offset)),

@@ -261,6 +261,15 @@ impl<A: Clone + Send + 'static> TimelineState<A> {
         store.range(key, (Bound::Unbounded, Bound::Included(&sortable(at)))).next_back().map(timed)
     }
 
+    /// All values with their times, earliest first.
+    pub fn iter<'s, K: View, O>(
+        self,
+        scope: &'s mut Scope<'_, K, O>,
+    ) -> impl DoubleEndedIterator<Item = (TimestampMs, &'s A)> {
+        let key = scope.key;
+        scope.stores().get_mut(self.store).group(key).map(timed)
+    }
+
     /// The values in a span of time, in the order of time.
     pub fn range<'s, K: View, O>(
         self,
