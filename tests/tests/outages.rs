@@ -26,6 +26,7 @@ on_both_brokers!(
     a_topic_that_vanishes_for_a_while_keeps_its_sequences,
     a_topic_that_is_made_anew_takes_what_is_sent_after_that,
     writers_without_every_acknowledgement_lose_and_double_only_what_they_may,
+    batches_that_are_given_up_on_their_way_are_whole_if_they_arrive,
     a_record_behind_one_that_was_refused_is_sent_without_a_flush,
     a_route_that_is_lost_one_way_leaves_no_trace,
     a_full_disk_loses_nothing_that_was_acknowledged,
@@ -221,6 +222,52 @@ async fn at_rest(fixture: &Fixture) -> Vec<String> {
     within("a log at rest", WAIT, reading).await
 }
 
+/// Time runs out for batches that are half way in a connection, and their memory is used for others. Source:
+/// KAFKA-19012, by which records of one topic were stored in another.
+async fn batches_that_are_given_up_on_their_way_are_whole_if_they_arrive(broker: TestBroker) {
+    const ROUNDS: usize = 5;
+    const RECORDS_A_ROUND: usize = 40;
+    let fixture = Fixture::new(&broker, 3).await;
+    let config = ProducerConfig {
+        batch_size_bytes: 16 * 1024,
+        linger: Duration::from_millis(1),
+        buffer_limit_bytes: 512 * 1024,
+        delivery_timeout: Duration::from_millis(300),
+        ..ProducerConfig::default()
+    };
+    let producer = Producer::open(&fixture.client, config).await.expect("a producer id");
+    let mut ledger = Ledger::default();
+    for round in 0..ROUNDS {
+        let mut deliveries = Vec::new();
+        if round > 0 {
+            fixture.proxy.lose_route(fixture.port, Way::Requests);
+        }
+        for number in 0..RECORDS_A_ROUND {
+            let topic = &fixture.topics[number % fixture.topics.len()];
+            let name = format!("{topic}/{round}/{number}");
+            let record = whole(&name);
+            deliveries.push((name, producer.send(ProducerRecord::to(topic).value(&record)).await.expect("room")));
+        }
+        // Connections are given up before all that was written to them is delivered, or after that.
+        sleep(Duration::from_millis(if round % 2 == 0 { 200 } else { 900 })).await;
+        fixture.proxy.heal();
+        for (name, delivery) in deliveries {
+            ledger.enter(name, &within("an outcome", WAIT, delivery).await);
+        }
+    }
+    assert!(ledger.count(Statement::Written) >= RECORDS_A_ROUND, "{ledger:?}");
+    assert!(ledger.count(Statement::Written) < ROUNDS * RECORDS_A_ROUND, "nothing was given up");
+    let mut names = Vec::new();
+    for topic in &fixture.topics {
+        for value in fixture.values(topic).await {
+            let name = value.split(' ').next().expect("a name").to_owned();
+            assert!(value == whole(&name) && name.starts_with(topic.as_str()), "{topic} has {name}, {value}");
+            names.push(name);
+        }
+    }
+    assert_eq!(ledger.contradictions(names.iter().map(String::as_str)), [""; 0]);
+}
+
 async fn a_record_behind_one_that_was_refused_is_sent_without_a_flush(broker: TestBroker) {
     let fixture = Fixture::new(&broker, 1).await;
     let producer = fixture.producer().await;
@@ -231,6 +278,11 @@ async fn a_record_behind_one_that_was_refused_is_sent_without_a_flush(broker: Te
         written(fixture.send(&producer, &round.to_string()).await).await;
     }
     assert_eq!(fixture.values(&fixture.topics[0]).await, ["0", "1", "2"]);
+}
+
+/// The value of a record of this name: it has the name in every part.
+fn whole(name: &str) -> String {
+    format!("{name} ").repeat(200)
 }
 
 /// One direction at a time, or both: what is on its way waits, and new connections are not established.

@@ -272,9 +272,8 @@ impl PartitionQueue {
     /// Whether every batch has been sent, so that one more would be sent at once.
     #[must_use]
     pub fn has_sent_all(&self, now: Moment) -> bool {
-        // An empty queue gets the epoch that it lacks together with its next batch.
-        let awaits_batch = self.batches.is_empty() && self.needs_epoch;
-        awaits_batch || (self.sent == self.batches.len() && !self.is_blocked(now))
+        // An empty queue takes a batch, whatever it waits for: a pause or an epoch is waited for with that batch.
+        self.batches.is_empty() || (self.sent == self.batches.len() && !self.is_blocked(now))
     }
 
     /// Bytes of the batch that [`Self::send`] would return now (before compression if it is not sealed).
