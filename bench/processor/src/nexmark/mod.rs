@@ -34,6 +34,9 @@ impl Alone {
         for &query in &self.queries {
             alone::check(query, CHECKED)?;
             let speed = alone::measure(query, self.events);
+            if speed.results == 0 {
+                return Err(format!("{}: no results of {} events", query.name(), self.events).into());
+            }
             println!(
                 "{:56} {:>10.0} {:>10.0} {:>14.0} {:>14.0}   {} results",
                 query.title(),
