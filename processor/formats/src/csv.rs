@@ -1,5 +1,8 @@
 //! One line of comma-separated values as a record.
 
+mod fields;
+mod view;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -7,6 +10,8 @@ use processor::serde::short_type_name;
 use processor::{Owned, Serde, SerdeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use view::CsvView;
 
 /// A `T` as one line of comma-separated values, its fields in the order in which `T` declares them, without a header.
 ///
@@ -72,24 +77,26 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde for Csv<T> {
     /// # Errors
     /// If `T` has fields that a line cannot hold, such as a map.
     fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        let mut writer = csv::WriterBuilder::new()
-            .has_headers(false)
-            .delimiter(self.delimiter)
-            .buffer_capacity(256)
-            .from_writer(&mut *out);
-        writer.serialize(value).map_err(custom)?;
-        writer.flush().map_err(custom)?;
-        drop(writer);
-        if out.last() == Some(&b'\n') {
-            out.pop();
-        }
-        Ok(())
+        write_line(self.delimiter, value, out)
     }
 
     /// With the delimiter, which is part of the format.
     fn name(&self) -> String {
         format!("{}({})", short_type_name::<Self>(), self.delimiter.escape_ascii())
     }
+}
+
+/// Appends a value as a line without a line break at its end.
+fn write_line(delimiter: u8, value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+    let mut writer =
+        csv::WriterBuilder::new().has_headers(false).delimiter(delimiter).buffer_capacity(256).from_writer(&mut *out);
+    writer.serialize(value).map_err(custom)?;
+    writer.flush().map_err(custom)?;
+    drop(writer);
+    if out.last() == Some(&b'\n') {
+        out.pop();
+    }
+    Ok(())
 }
 
 fn custom(error: impl fmt::Display) -> SerdeError {

@@ -2,7 +2,7 @@
 //!
 //! | feature | serde | a record's value |
 //! |---|---|---|
-//! | `csv` | `Csv<T>` | one line, its fields in the order of `T`'s |
+//! | `csv` | `Csv<T>`; `CsvView<V>`, which borrows | one line, its fields in the order of `T`'s |
 //! | `avro` | `Avro<T>` | Avro's binary encoding, with a schema that writer and reader know |
 //! | `protobuf` | `Protobuf<M>` | a message of `prost` |
 //! | `registry` | JSON, Avro and Protobuf of a `SchemaRegistry` | the same, behind five bytes that name its schema |
@@ -43,7 +43,7 @@ pub mod registry;
 #[cfg(feature = "avro")]
 pub use avro::Avro;
 #[cfg(feature = "csv")]
-pub use csv::Csv;
+pub use csv::{Csv, CsvView};
 #[cfg(feature = "parquet")]
 pub use parquet::Parquet;
 #[cfg(feature = "protobuf")]
