@@ -31,6 +31,8 @@ pub(super) struct Cluster {
     pub(super) limits: BTreeMap<String, TopicLimits>,
     /// Topics that the group reads.
     topics: Vec<Str>,
+    /// The changelogs, which are compacted.
+    changelogs: Vec<String>,
 }
 
 impl Cluster {
@@ -59,10 +61,13 @@ impl Cluster {
         let counts = topology.external_sources().map(|source| &source.topic);
         let counts = counts.map(|topic| (topic.clone(), logs.partition_count(topic))).collect();
         topology.check_partitions(&counts).expect("numbers of partitions that the topology can work with");
+        let mut changelogs = Vec::new();
         for store in topology.stores() {
             if let Some(changelog) = store.own_changelog() {
                 let task_count = topology.task_count(store.sub_topology, &counts);
-                logs.create(&topology.sinks()[changelog.0].topic, task_count);
+                let topic = &topology.sinks()[changelog.0].topic;
+                logs.create(topic, task_count);
+                changelogs.push(topic.clone());
             }
         }
         let sources = topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
@@ -70,7 +75,8 @@ impl Cluster {
         let together = topology.together().into_iter().map(|group| group.into_iter().map(Str::from).collect());
         let group = Group::new(together.collect());
         let (transactions, offsets) = (Transactions::default(), Offsets::new());
-        Self { logs, group, transactions, offsets, can_fence: true, limits: BTreeMap::new(), topics }
+        let limits = BTreeMap::new();
+        Self { logs, group, transactions, offsets, can_fence: true, limits, topics, changelogs }
     }
 
     /// Lets the group read the topics of a worker that starts.
@@ -112,6 +118,16 @@ impl Cluster {
         self.transactions.write_markers(index, &mut self.logs, &mut self.offsets);
     }
 
+    /// Compacts a partition of a changelog up to an offset; the numbers select them, modulo how many there are.
+    pub(super) fn compact(&mut self, changelog: usize, partition: usize, before: usize) {
+        let Some(topic) = self.changelogs.get(changelog % self.changelogs.len().max(1)) else { return };
+        let count = usize::try_from(self.logs.partition_count(topic)).unwrap_or_default();
+        let partition = PartitionId(i32::try_from(partition % count.max(1)).unwrap_or_default());
+        let end = usize::try_from(self.logs.end_offset(topic, partition).0).unwrap_or_default();
+        let before = Offset(i64::try_from(before % (end + 1)).unwrap_or_default());
+        self.logs.compact(topic, partition, before);
+    }
+
     /// The sum of the end offsets of a source's partitions, each limited to the end of a bounded run.
     pub(super) fn source_end(&self, source: &SourcePartitions, run_ends: Option<&Ends>) -> Offset {
         let all = (0..self.logs.partition_count(&source.topic)).map(PartitionId);
@@ -143,7 +159,7 @@ impl Cluster {
     pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Option<Offset> {
         let TopicPartition { topic, partition } = partition;
         match spec {
-            OffsetSpec::Earliest => Some(Offset(0)),
+            OffsetSpec::Earliest => Some(self.logs.start_offset(topic, *partition)),
             OffsetSpec::Latest => Some(self.logs.end_offset(topic, *partition)),
             OffsetSpec::Timestamp(timestamp) => self.logs.first_at(topic, *partition, timestamp),
             // A job asks for none of these.

@@ -96,14 +96,21 @@ pub(super) struct Logs {
 #[derive(Debug, Default)]
 struct Log {
     entries: Vec<Entry>,
+    /// First offset that can be read: what lay before it was deleted.
+    start: usize,
     /// First offset of each undecided transaction.
     undecided: BTreeMap<usize, usize>,
 }
 
 #[derive(Debug)]
 enum Entry {
-    Data { record: TestRecord, transaction: Option<usize> },
+    Data {
+        record: TestRecord,
+        transaction: Option<usize>,
+    },
     Marker,
+    /// A record that compaction has removed.
+    Gone,
 }
 
 #[derive(Debug)]
@@ -192,6 +199,35 @@ impl Logs {
         offset(self.log(topic, partition).entries.len())
     }
 
+    /// The offset of the first record that can be read.
+    pub(super) fn start_offset(&self, topic: &str, partition: PartitionId) -> Offset {
+        offset(self.log(topic, partition).start)
+    }
+
+    /// Carries out DeleteRecords: what lies before `before` cannot be read any more.
+    pub(super) fn delete(&mut self, topic: &str, partition: PartitionId, before: Offset) {
+        let end = self.end_offset(topic, partition).min(before);
+        let log = self.log_mut(topic, partition);
+        log.start = log.start.max(usize::try_from(end.0).unwrap_or(0));
+    }
+
+    /// Compacts a partition as a broker does, which leaves the records from `before` on as they are, and undecided ones:
+    /// aborted records go, and of each key all but the last. Tombstones stay, as they do for a day.
+    pub(super) fn compact(&mut self, topic: &str, partition: PartitionId, before: Offset) {
+        let stable = self.last_stable_offset(topic, partition).min(before);
+        let mut seen = BTreeSet::new();
+        let Self { topics, transactions, .. } = self;
+        let log = topics.get_mut(topic).and_then(|partitions| partitions.get_mut(usize::try_from(partition.0).ok()?));
+        let log = log.unwrap_or_else(|| panic!("no partition {partition} of topic `{topic}` in this topology"));
+        for entry in log.entries[..usize::try_from(stable.0).unwrap_or(0)].iter_mut().rev() {
+            let Entry::Data { record, transaction } = entry else { continue };
+            let is_aborted = transaction.is_some_and(|of| transactions[of].fate != Fate::Committed);
+            if is_aborted || !seen.insert(record.key.clone()) {
+                *entry = Entry::Gone;
+            }
+        }
+    }
+
     /// The offset of the first record with this timestamp or a later one, decided or not.
     pub(super) fn first_at(&self, topic: &str, partition: PartitionId, timestamp: TimestampMs) -> Option<Offset> {
         let is_it = |entry: &Entry| matches!(entry, Entry::Data { record, .. } if record.timestamp >= timestamp);
@@ -206,13 +242,14 @@ impl Logs {
         position: Offset,
     ) -> impl Iterator<Item = &TestRecord> {
         let end = usize::try_from(self.last_stable_offset(topic, partition).0).unwrap_or(0);
-        let start = usize::try_from(position.0).unwrap_or(0).min(end);
-        self.log(topic, partition).entries[start..end].iter().filter_map(|entry| match entry {
+        let log = self.log(topic, partition);
+        let start = usize::try_from(position.0).unwrap_or(0).max(log.start).min(end);
+        log.entries[start..end].iter().filter_map(|entry| match entry {
             Entry::Data { record, transaction: None } => Some(record),
             Entry::Data { record, transaction: Some(of) } if self.transactions[*of].fate == Fate::Committed => {
                 Some(record)
             }
-            Entry::Data { .. } | Entry::Marker => None,
+            Entry::Data { .. } | Entry::Marker | Entry::Gone => None,
         })
     }
 
@@ -269,5 +306,33 @@ mod tests {
         assert_eq!(visible(&logs), [(1, "b"), (2, "c")]);
         logs.append(pending("d"), None);
         assert_eq!(visible(&logs), [(1, "b"), (2, "c"), (5, "d")], "both markers took an offset");
+    }
+
+    #[test]
+    fn compaction_keeps_the_last_record_of_a_key_and_deletion_what_lies_behind() {
+        let mut logs = Logs::default();
+        logs.create("t", 1);
+        let aborted = logs.begin();
+        let keyed = |key: &str, value: &str| {
+            let mut pending = pending(value);
+            pending.record.key = Some(key.as_bytes().to_vec());
+            pending
+        };
+        logs.append(keyed("k", "a"), None);
+        logs.append(keyed("l", "b"), None);
+        logs.append(keyed("k", "c"), None);
+        logs.append(keyed("l", "aborted"), Some(aborted));
+        logs.end(aborted, false);
+        logs.append(keyed("k", "d"), None);
+        let open = logs.begin();
+        logs.append(keyed("l", "open"), Some(open));
+        logs.compact("t", PartitionId(0), Offset(5));
+        assert_eq!(visible(&logs), [(1, "b"), (2, "c"), (5, "d")], "what lies behind the bound stays");
+        logs.compact("t", PartitionId(0), Offset(100));
+        assert_eq!(visible(&logs), [(1, "b"), (5, "d")]);
+        logs.end(open, true);
+        assert_eq!(visible(&logs), [(1, "b"), (5, "d"), (6, "open")], "it was not decided yet");
+        logs.delete("t", PartitionId(0), Offset(5));
+        assert_eq!((visible(&logs), logs.start_offset("t", PartitionId(0))), (vec![(5, "d"), (6, "open")], Offset(5)));
     }
 }

@@ -154,8 +154,11 @@ impl Member {
                 cluster.group.rejoin(self.index, self.incarnation, now);
             }
             Action::Subscribe { topics, together } => cluster.share_topics(topics, together, now),
-            // The logs keep everything: only a test of purging itself would notice what is purged too early.
-            Action::Purge(_) => {}
+            Action::Purge(done) => {
+                for (input, before) in done {
+                    cluster.logs.delete(&input.topic, input.partition, before);
+                }
+            }
             Action::End(end) => {
                 if end == End::Stopped {
                     cluster.group.leave(self.index, self.incarnation, now);
@@ -200,6 +203,10 @@ impl Member {
         let logs = &cluster.logs;
         let stable = logs.last_stable_offset(&input.topic, input.partition);
         let Some(reading) = self.inputs.get_mut(input).filter(|reading| !reading.is_stopped) else { return false };
+        // Only the records of a worker that has lost the input, and does not know it, are deleted before it has read them.
+        if reading.next < logs.start_offset(&input.topic, input.partition) {
+            return false;
+        }
         if !self.worker.accepts_records() || (reading.next >= stable && reading.is_advanced) {
             return false;
         }

@@ -114,6 +114,7 @@ pub struct TestDriver {
     own_ends: Option<Arc<Ends>>,
     has_ends: bool,
     discovery_interval: Duration,
+    purge_interval: Duration,
     /// `auto.offset.reset`.
     offset_reset: ResetPolicy,
     fatal: Option<Fatal>,
@@ -175,6 +176,7 @@ impl TestDriver {
             own_ends: None,
             has_ends: false,
             discovery_interval: Duration::from_secs(30),
+            purge_interval: Duration::from_secs(30),
             offset_reset: ResetPolicy::Earliest,
             fatal: None,
             restore_pace: None,

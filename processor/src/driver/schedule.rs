@@ -10,7 +10,8 @@ use super::plan::{CommitPoint, Died, Plan};
 pub enum Faults {
     /// Nothing.
     None,
-    /// Workers die, pause, join and leave; answers are lost; operations fail; the group rebalances.
+    /// Workers die, pause, join and leave, some on hosts that are new; answers are lost; operations fail; the group
+    /// rebalances; changelogs are compacted.
     All,
 }
 
@@ -24,6 +25,10 @@ impl TestDriver {
         // This is rare, so that others take over partitions before the last commit on them is visible.
         if rng.below(30) == 0 {
             self.cluster.write_markers(pick(rng, usize::MAX));
+        }
+        if faults == Faults::All && rng.below(30) == 0 {
+            let (changelog, partition, before) = (pick(rng, 1_000), pick(rng, 1_000), pick(rng, 1_000_000));
+            self.cluster.compact(changelog, partition, before);
         }
         let has_fault = faults == Faults::All && rng.below(40) == 0;
         if has_fault {
@@ -70,8 +75,13 @@ impl TestDriver {
 
     fn fault(&mut self, rng: &mut Rng) {
         let index = pick(rng, self.slots.len());
-        match rng.below(8) {
+        match rng.below(9) {
             0 => self.kill_worker(index),
+            // It has no id of a former one, whose place is lost with its host.
+            8 if self.slots.len() < WORKERS_MAX => {
+                self.kill_worker(index);
+                self.add_worker();
+            }
             1 | 2 => self.start_worker(index),
             3 => self.pause_worker(index),
             4 => self.resume_worker(index),
@@ -141,6 +151,9 @@ fn plan(rng: &mut Rng) -> Plan {
         _ => Plan::Failed,
     }
 }
+
+/// Number of workers that there may be in a random schedule, dead ones included.
+const WORKERS_MAX: usize = 8;
 
 fn pick(rng: &mut Rng, count: usize) -> usize {
     usize::try_from(rng.below(count as u64)).unwrap_or_default()

@@ -46,6 +46,12 @@ impl TestDriver {
         self.discovery_interval = interval;
     }
 
+    /// Sets the interval at which workers that start from now on delete what they have committed from the repartition
+    /// topics, `repartition.purge.interval.ms`; by default 30 s.
+    pub const fn set_purge_interval(&mut self, interval: Duration) {
+        self.purge_interval = interval;
+    }
+
     /// Sets `auto.offset.reset`, the place at which inputs start that name none. Call it before the first worker is
     /// there.
     pub const fn set_auto_offset_reset(&mut self, policy: ResetPolicy) {

@@ -39,7 +39,7 @@ impl TestDriver {
             task_idle_max: self.task_idle_max,
             queue_bytes_max: QUEUE_BYTES_MAX,
             mark_interval_min: self.mark_interval_min,
-            purge_interval: Duration::from_secs(30),
+            purge_interval: self.purge_interval,
             inspection_interval: Duration::from_secs(5),
             discovery_interval: Some(self.discovery_interval),
             missing_topic: MissingTopic::Warn,

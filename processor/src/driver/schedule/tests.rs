@@ -417,6 +417,7 @@ impl Run {
         }
         driver.set_can_fence(rng.below(2) == 0);
         driver.set_mark_interval_min(Duration::from_millis(rng.below(2) * rng.below(300)));
+        driver.set_purge_interval(Duration::from_millis(rng.below(3_000)));
         let topics = vec![("lines".to_owned(), 3)];
         Self { seed, job, rng, driver, times: BTreeMap::new(), poisoned: 0, topics, lines: [0; 3] }
     }
