@@ -1,6 +1,7 @@
 //! Jobs on several workers, in an order drawn from a seed, compared with a model.
 
 mod broadcast;
+mod combined;
 mod foreign;
 mod global;
 mod ordered;
