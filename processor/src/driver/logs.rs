@@ -211,8 +211,8 @@ impl Logs {
         log.start = log.start.max(usize::try_from(end.0).unwrap_or(0));
     }
 
-    /// Compacts a partition as a broker does, which leaves the records from `before` on as they are, and undecided ones:
-    /// aborted records go, and of each key all but the last. Tombstones stay, as they do for a day.
+    /// Compacts a partition as a broker does, which leaves the records from `before` on as they are, and undecided
+    /// ones: aborted records go, and of each key all but the last. Tombstones stay, as they do for a day.
     pub(super) fn compact(&mut self, topic: &str, partition: PartitionId, before: Offset) {
         let stable = self.last_stable_offset(topic, partition).min(before);
         let mut seen = BTreeSet::new();

@@ -203,7 +203,7 @@ impl Member {
         let logs = &cluster.logs;
         let stable = logs.last_stable_offset(&input.topic, input.partition);
         let Some(reading) = self.inputs.get_mut(input).filter(|reading| !reading.is_stopped) else { return false };
-        // Only the records of a worker that has lost the input, and does not know it, are deleted before it has read them.
+        // Records are deleted unread only for a worker that has lost the input, and does not know it.
         if reading.next < logs.start_offset(&input.topic, input.partition) {
             return false;
         }

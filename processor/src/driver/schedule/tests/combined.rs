@@ -1,5 +1,5 @@
-//! Steps that pass their results on to each other, over two topics of different numbers of partitions: whatever happens,
-//! the results are those of a plain computation over the records.
+//! Steps that pass their results on to each other, over two topics of different numbers of partitions: whatever
+//! happens, the results are those of a plain computation over the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
