@@ -43,19 +43,21 @@ impl<A> Timing<A> for PaneTiming {
     }
 }
 
-/// Puts a window together from the panes of a key, out of turn; `None` if the window has no pane.
-pub(super) fn gather<A: Clone + Send + 'static>(
+/// Puts a window together from the panes of a key, out of turn, and shows it; not if the window has no pane.
+pub(super) fn show_gathered<A: Clone + Send + 'static>(
     store: &TimedStore<A>,
     slot: u32,
     window: Window,
     merge: &mut dyn FnMut(&mut A, &A),
-) -> Option<A> {
+    show: &mut Show<'_, A>,
+) -> Result<(), ProcessError> {
     let panes = store.items(slot);
     let first = panes.partition_point(|pane| pane.at.0 < window.start);
     let mut inside = panes.range(first..).take_while(|pane| pane.at.0 < window.end);
-    let mut kept = inside.next()?.value.clone();
+    let Some(first) = inside.next() else { return Ok(()) };
+    let mut kept = first.value.clone();
     inside.for_each(|pane| merge(&mut kept, &pane.value));
-    Some(kept)
+    show(window, store.key(slot), &kept)
 }
 
 impl Windowing for Sliding {
@@ -121,7 +123,7 @@ impl Windowing for Sliding {
         let closed_up_to = store.closed_up_to();
         self.windows(at)
             .filter(|window| !window.is_closed_at(closed_up_to))
-            .try_for_each(|window| gather(store, slot, window, merge).map_or(Ok(()), |kept| show(window, key, &kept)))
+            .try_for_each(|window| show_gathered(store, slot, window, merge, show))
     }
 
     fn close<A: Clone + Send + 'static>(
@@ -157,9 +159,6 @@ impl Windowing for Sliding {
             let open = self.windows(TimestampMs(pane.at.0)).filter(|window| !window.is_closed_at(closed_up_to));
             windows.extend(open.map(|window| (window.end, slot)));
         }
-        windows.into_iter().try_for_each(|(end, slot)| {
-            let window = self.ending_at(end);
-            gather(store, slot, window, merge).map_or(Ok(()), |kept| show(window, store.key(slot), &kept))
-        })
+        windows.into_iter().try_for_each(|(end, slot)| show_gathered(store, slot, self.ending_at(end), merge, show))
     }
 }

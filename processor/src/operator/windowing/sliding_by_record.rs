@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use kafka_wire::types::TimestampMs;
 
-use super::sliding::gather;
+use super::sliding::show_gathered;
 use super::{Expected, Gathering, Show, Windowing};
 use crate::error::ProcessError;
 use crate::serde::Serde;
@@ -128,7 +128,7 @@ impl Windowing for SlidingByRecord {
         let windows = self.ends_around(store.items(slot), at).into_iter().map(|end| self.ending_at(end));
         windows
             .filter(|window| !window.is_closed_at(closed_up_to))
-            .try_for_each(|window| gather(store, slot, window, merge).map_or(Ok(()), |kept| show(window, key, &kept)))
+            .try_for_each(|window| show_gathered(store, slot, window, merge, show))
     }
 
     fn close<A: Clone + Send + 'static>(
@@ -165,8 +165,8 @@ impl Windowing for SlidingByRecord {
         }
         let closed_up_to = store.closed_up_to();
         let windows = windows.into_iter().map(|(end, slot)| (self.ending_at(end), slot));
-        windows.filter(|(window, _)| !window.is_closed_at(closed_up_to)).try_for_each(|(window, slot)| {
-            gather(store, slot, window, merge).map_or(Ok(()), |kept| show(window, store.key(slot), &kept))
-        })
+        windows
+            .filter(|(window, _)| !window.is_closed_at(closed_up_to))
+            .try_for_each(|(window, slot)| show_gathered(store, slot, window, merge, show))
     }
 }
