@@ -120,6 +120,12 @@ impl Transaction {
         self.is_refused_by_named
     }
 
+    /// The topic of that number, declared or named; `None` if it has not been looked up yet.
+    #[inline]
+    fn sink(&self, number: SinkId) -> Option<&Sink> {
+        self.sinks.get(number.0).or_else(|| self.named.sink(number))
+    }
+
     fn takes(&self, sink: &Sink, record: &OutRecord<'_>) -> Result<(), Refused> {
         sink.limits.as_ref().map_or(Ok(()), |limits| limits.check(record, self.wall, self.compression))
     }
@@ -195,8 +201,7 @@ impl Output for Transaction {
     fn emit(&mut self, record: OutRecord<'_>) {
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.written = (self.written.0 + 1, self.written.1 + size as u64);
-        let sink = self.sinks.get(record.sink.0).or_else(|| self.named.sink(record.sink));
-        match sink.map(|sink| (sink.topic, sink.partitions)) {
+        match self.sink(record.sink).map(|sink| (sink.topic, sink.partitions)) {
             Some(topic) => self.append(topic, &record),
             None => self.named.wait(&record),
         }
@@ -208,7 +213,7 @@ impl Output for Transaction {
 
     #[inline]
     fn offer(&mut self, record: OutRecord<'_>) -> Result<(), Refused> {
-        if let Some(sink) = self.sinks.get(record.sink.0).or_else(|| self.named.sink(record.sink)) {
+        if let Some(sink) = self.sink(record.sink) {
             self.takes(sink, &record)?;
         }
         self.emit(record);
