@@ -314,6 +314,7 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
             if !context.begin_result(timers.id(), span, due) {
                 continue;
             }
+            context.stores.set_time(if clock == Clock::Event { at } else { context.watermark }, context.wall);
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
             let key = spec.key_serde.decode(due).map_err(bad)?;
             let (raw_key, headers, step, result) = (due.as_slice(), RawHeaders::EMPTY, spec.name.as_str(), Ok(()));

@@ -100,6 +100,7 @@ impl<N: Signals> Signals for Step<N> {
 impl<K: View, V: View, N: Operator<K, V>> Operator<K, V> for Step<N> {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        context.stores.set_time(record.timestamp, context.wall);
         let watch = Watch(self.node);
         let result = self.next.push(record, context);
         watch.end();

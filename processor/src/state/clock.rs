@@ -21,7 +21,8 @@ pub struct Ttl {
 }
 
 impl Ttl {
-    /// Forgets an entry when the watermark has advanced by `time` since it was written.
+    /// Forgets an entry when event time has advanced by `time` since it was last written: a record that is so much
+    /// later than the one that wrote it does not find it, and without such a record it goes with the watermark.
     #[must_use]
     pub fn event(time: Duration) -> Self {
         Self { clock: Clock::Event, millis: i64::try_from(time.as_millis()).unwrap_or(i64::MAX) }

@@ -30,12 +30,15 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&A> {
-        self.table.find(NO_GROUP, key)
+        if self.is_over(key) { None } else { self.table.find(NO_GROUP, key) }
     }
 
     /// Changes the value of `key`, made by `init` if there is none, and returns what `change` returns.
     #[inline]
     pub fn update<R>(&mut self, key: &[u8], init: impl FnOnce() -> A, change: impl FnOnce(&mut A) -> R) -> R {
+        if self.is_over(key) {
+            self.remove(key);
+        }
         if let Some(expiry) = &mut self.expiry {
             expiry.note(key);
         }
@@ -64,15 +67,22 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
 
     /// Removes the entry of `key`. Returns whether there was one.
     pub fn remove(&mut self, key: &[u8]) -> bool {
+        let is_over = self.is_over(key);
         if let Some(expiry) = &mut self.expiry {
             expiry.forget(key);
         }
-        self.table.remove(NO_GROUP, key)
+        self.table.remove(NO_GROUP, key) && !is_over
+    }
+
+    /// Whether the time of an entry is over at the record at hand.
+    #[inline]
+    fn is_over(&self, key: &[u8]) -> bool {
+        self.expiry.as_ref().is_some_and(|expiry| expiry.is_over(key))
     }
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &A)> {
-        self.table.iter()
+        self.table.iter().filter(|(key, _)| !self.is_over(key))
     }
 
     /// Existing entries that the open transaction has changed: each once, with its present value, in the order
@@ -135,6 +145,14 @@ impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
     fn set_ttl(&mut self, ttl: Ttl) -> bool {
         self.expiry = Some(Expiry::new(ttl));
         true
+    }
+
+    fn forgets(&self) -> bool {
+        self.expiry.is_some()
+    }
+
+    fn set_time(&mut self, event: TimestampMs, wall: TimestampMs) {
+        self.expiry.iter_mut().for_each(|expiry| expiry.set_time(event, wall));
     }
 
     fn advance_clock(&mut self, clock: Clock, now: TimestampMs) {

@@ -9,7 +9,8 @@
 //! - Before a commit each changed entry is written once into the changelog, however often it changed, and a tombstone
 //!   for each removed entry that the changelog has. An entry that is created and removed in one transaction is
 //!   not written at all.
-//! - Some stores forget entries some time after they were written ([`Ttl`]), by ordinary removals.
+//! - Some stores forget entries some time after they were written ([`Ttl`]): they do not show what is over, and remove
+//!   it later, by ordinary removals.
 //! - After a commit the undo log is dropped; a rollback applies it in reverse order. Nothing is wiped or read again.
 //!
 //! The changelog has only what a commit has made durable, so a restore reads its committed records to its end.

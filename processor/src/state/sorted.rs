@@ -85,6 +85,9 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
     /// The value of a key of a group.
     #[must_use]
     pub fn get(&self, group: &[u8], key: &[u8]) -> Option<&A> {
+        if self.is_over(group, key) {
+            return None;
+        }
         let group = self.find(self.hash(group), group)?;
         self.groups[group as usize].entries.get(key).map(|entry| &entry.value)
     }
@@ -113,6 +116,7 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
 
     /// Removes the entry of a key of a group, and returns its value.
     pub fn remove(&mut self, group: &[u8], key: &[u8]) -> Option<A> {
+        let is_over = self.is_over(group, key);
         let slot = self.find(self.hash(group), group)?;
         let (key, value) = self.take(slot, key)?;
         if let Some(expiry) = &mut self.expiry {
@@ -120,7 +124,13 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
         }
         self.undo.push(Undo { group: slot, key, before: Some(value.clone()) });
         self.has_removed = true;
-        Some(value)
+        (!is_over).then_some(value)
+    }
+
+    /// Whether the time of an entry is over at the record at hand.
+    #[inline]
+    fn is_over(&self, group: &[u8], key: &[u8]) -> bool {
+        self.expiry.as_ref().is_some_and(|expiry| expiry.is_over(&place(group, key)))
     }
 
     /// The groups that have entries, in no particular order.
@@ -141,7 +151,8 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
     ) -> impl DoubleEndedIterator<Item = (&'s [u8], &'s A)> + use<'s, A> {
         let group = self.find(self.hash(group), group).map(|group| &self.groups[group as usize]);
         let found = group.map_or_else(Range::default, |group| group.entries.range(keys));
-        found.map(|(key, entry)| (key, &entry.value))
+        let is_over = move |key: &[u8]| group.is_some_and(|group| self.is_over(group.name.as_slice(), key));
+        found.filter(move |(key, _)| !is_over(key)).map(|(key, entry)| (key, &entry.value))
     }
 
     fn hash(&self, group: &[u8]) -> u32 {
@@ -327,6 +338,14 @@ impl<A: Clone + Send + 'static> Store for SortedStore<A> {
     fn set_ttl(&mut self, ttl: Ttl) -> bool {
         self.expiry = Some(Expiry::new(ttl));
         true
+    }
+
+    fn forgets(&self) -> bool {
+        self.expiry.is_some()
+    }
+
+    fn set_time(&mut self, event: TimestampMs, wall: TimestampMs) {
+        self.expiry.iter_mut().for_each(|expiry| expiry.set_time(event, wall));
     }
 
     fn advance_clock(&mut self, clock: Clock, now: TimestampMs) {

@@ -78,6 +78,14 @@ pub trait Store: Any + Send {
         false
     }
 
+    /// Whether the store forgets entries some time after they were written.
+    fn forgets(&self) -> bool {
+        false
+    }
+
+    /// Tells a store that forgets entries the event time of the record that is processed next, and the time of day.
+    fn set_time(&mut self, _event: TimestampMs, _wall: TimestampMs) {}
+
     /// Tells the store that a clock has advanced, and removes the entries whose time is over.
     fn advance_clock(&mut self, _clock: Clock, _now: TimestampMs) {}
 
@@ -216,6 +224,8 @@ impl<S> fmt::Debug for Handle<S> {
 pub struct Stores {
     /// `None` for a store that the task does not have, or that [`Stores::take`] has removed for a time.
     slots: Vec<Option<Box<dyn Store>>>,
+    /// The places of the stores that forget entries by time: mostly none.
+    forgetting: Vec<usize>,
     /// Whether a store was used, or output was made, since the last call of [`Stores::forget_effects`].
     has_effects: bool,
     globals: Globals,
@@ -238,7 +248,18 @@ impl Stores {
         if self.slots.len() <= id.0 {
             self.slots.resize_with(id.0 + 1, || None);
         }
+        if store.forgets() {
+            self.forgetting.push(id.0);
+        }
         self.slots[id.0] = Some(store);
+    }
+
+    /// Tells the stores that forget entries the event time of the record that a step takes next, and the time of day.
+    #[inline]
+    pub fn set_time(&mut self, event: TimestampMs, wall: TimestampMs) {
+        for slot in &self.forgetting {
+            self.slots[*slot].iter_mut().for_each(|store| store.set_time(event, wall));
+        }
     }
 
     /// Whether the record at hand may have had an effect: it has used a store, or made output.
