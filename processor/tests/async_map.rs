@@ -199,7 +199,7 @@ fn a_call_cannot_begin_when_a_commit_has_begun() {
         .count("counts", Emit::OnUpdate)
         .async_map("ask", CallOptions::unordered(0), |count: u64| async move { Ok::<_, String>(count) })
         .to("out", Utf8, U64);
-    let errors = job.build().err().expect("two errors").to_string();
+    let errors = job.build().expect_err("two errors").to_string();
     assert!(errors.contains("step `ask`: a step before it puts out results at commits"), "{errors}");
     assert!(errors.contains("step `ask`: at least one call must be allowed"), "{errors}");
 }

@@ -221,7 +221,7 @@ fn rules_with_keys_that_can_be_null_and_rules_of_another_job_are_refused() {
             times: uses.timeline("times", U64),
         })
         .to("out", Utf8, Utf8);
-    let errors = one.build().err().expect("it cannot work").0;
+    let errors = one.build().expect_err("it cannot work").0;
     assert!(errors.contains(&BuildError::NullableKey { name: "to-all".to_owned() }), "{errors:?}");
     assert!(errors.contains(&BuildError::ForeignStream), "{errors:?}");
 }
@@ -309,6 +309,6 @@ fn a_stream_without_keys_has_no_stores_of_keys() {
     let rules = rules.broadcast("to-all", Partitions(1), (Utf8, Utf8), |rule| (rule.key, rule.value));
     let keeps = job.stream("lines", Utf8).with_rules(rules).process("keeps", |uses| Keeps(uses.value("last", U64)));
     keeps.to("out", Raw, Utf8);
-    let errors = job.build().err().expect("it cannot work").0;
+    let errors = job.build().expect_err("it cannot work").0;
     assert_eq!(errors, [BuildError::NullableKey { name: "keeps".to_owned() }]);
 }

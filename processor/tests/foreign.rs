@@ -131,7 +131,7 @@ fn tables_of_the_same_tasks_are_refused() {
     people
         .join_foreign("managed", &people, (Partitions(2), Text, Text), customer, |one, other| format!("{one}{other}"))
         .to("out", Utf8, Nullable(Text));
-    let errors = job.build().err().expect("a circle").to_string();
+    let errors = job.build().expect_err("a circle").to_string();
     assert!(errors.contains("through topic `app-managed-subscription-repartition` records come back"), "{errors}");
 }
 
@@ -146,6 +146,6 @@ fn the_shuffle_has_as_many_partitions_as_the_other_table() {
         Utf8,
         Nullable(Text),
     );
-    let errors = job.build().err().expect("three and two").to_string();
+    let errors = job.build().expect_err("three and two").to_string();
     assert!(errors.contains("`app-both-subscription-repartition` has 3"), "{errors}");
 }

@@ -281,7 +281,7 @@ fn an_input_reads_all_topics_of_a_list() {
 
     let mut job = Topology::builder("none");
     job.stream(Vec::<String>::new(), Utf8).to("out", Raw, Utf8);
-    assert!(job.build().err().expect("no topic").to_string().contains("empty list"));
+    assert!(job.build().expect_err("no topic").to_string().contains("empty list"));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn an_input_reads_some_partitions() {
         .count("counts", Emit::OnUpdate)
         .map(|n| n.value)
         .to("out", Utf8, U64);
-    let error = job.build().err().expect("state").to_string();
+    let error = job.build().expect_err("state").to_string();
     assert!(error.contains("step `counts` has state") && error.contains("topic `lines`"), "{error}");
 }
 
@@ -329,11 +329,11 @@ fn streams_of_one_topic_agree_on_its_extent() {
     let mut job = Topology::builder("app");
     job.stream("lines", Utf8).starting_offsets(StartingOffsets::Latest).to("one", Raw, Utf8);
     job.stream("lines", Utf8).starting_offsets(StartingOffsets::Earliest).to("two", Raw, Utf8);
-    let error = job.build().err().expect("they differ").to_string();
+    let error = job.build().expect_err("they differ").to_string();
     assert!(error.contains("several streams read topic `lines`"), "{error}");
     let mut job = Topology::builder("app");
     job.stream("lines", Utf8).starting_offsets(StartingOffsets::Timestamp(TimestampMs(-1))).to("one", Raw, Utf8);
-    assert!(job.build().err().expect("1969").to_string().contains("before 1970"));
+    assert!(job.build().expect_err("1969").to_string().contains("before 1970"));
 }
 
 /// Counts the values of all topics that match, in windows of ten seconds.

@@ -88,7 +88,7 @@ fn what_is_joined_must_be_partitioned_alike() {
         .key_by("by", Partitions(3), (Utf8, Utf8), |line| (line.value, line.value))
         .join_table(&table, |_, row| row.clone())
         .to("out", Utf8, Utf8);
-    let errors = job.build().err().expect("three and two").to_string();
+    let errors = job.build().expect_err("three and two").to_string();
     assert!(errors.contains("step `table` is reached by topics with different numbers of partitions"), "{errors}");
     assert!(errors.contains("`app-by-repartition` has 3"), "{errors}");
 }
@@ -157,7 +157,7 @@ fn a_table_for_look_ups_alone_is_built_and_one_that_cannot_be_is_refused() {
     let counts = lines.count("counts", Emit::OnUpdate);
     counts.clone().to("out", Utf8, U64);
     let _ = counts.as_table();
-    let errors = job.build().err().expect("refused").0;
+    let errors = job.build().expect_err("refused").0;
     let of = |name: &str| BuildError::NoTable { name: name.to_owned() };
     assert_eq!(errors, [of("slow"), of("counts")]);
 }

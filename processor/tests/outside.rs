@@ -249,7 +249,7 @@ fn a_topic_that_is_read_twice_gives_no_unique_ids() {
     let merged = left.map(|line| line.value.to_owned()).map(|line| line.value.clone());
     let other = right.map(|line| line.value.to_owned()).map(|line| line.value.clone());
     merged.merge(other).to_outside("rows", BatchOptions::of(0), done);
-    let errors = job.build().err().expect("two errors").to_string();
+    let errors = job.build().expect_err("two errors").to_string();
     assert!(errors.contains("step `rows`: topic `in` reaches it by two streams"), "{errors}");
     assert!(errors.contains("step `rows`: at least one call must be allowed"), "{errors}");
 }

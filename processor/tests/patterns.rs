@@ -128,7 +128,7 @@ fn a_pattern_without_a_meaning_is_an_error_of_the_job() {
         Utf8,
         processor::U64,
     );
-    let errors = job.build().err().expect("two stages with one name").to_string();
+    let errors = job.build().expect_err("two stages with one name").to_string();
     assert_eq!(errors, "step `twice`: its pattern has no meaning: two stages are named `a`");
 }
 

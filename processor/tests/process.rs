@@ -277,7 +277,7 @@ fn a_time_to_live_needs_a_store_that_has_entries_of_its_own() {
     let mut job = Topology::builder("app");
     job.keyed_stream("in", Utf8, Utf8).count("counts", Emit::EveryUpdate).to("out", Utf8, U64);
     job.ttl("counts", Ttl::event(Duration::ZERO)).ttl("cuonts", Ttl::event(Duration::from_secs(1)));
-    let errors = job.build().err().expect("two errors").to_string();
+    let errors = job.build().expect_err("two errors").to_string();
     assert!(errors.contains("`counts`") && errors.contains("`cuonts`"), "{errors}");
 }
 

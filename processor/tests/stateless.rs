@@ -136,7 +136,7 @@ fn a_key_may_change_without_a_shuffle_on_the_way_out_only() {
         .count("counts", Emit::OnClose)
         .map(|count| count.value.to_string())
         .to("out", Utf8, Utf8);
-    let errors = job.build().err().expect("records of one key are in several tasks").to_string();
+    let errors = job.build().expect_err("records of one key are in several tasks").to_string();
     let why = "select_key before it gave the records another key, but left them where they were; use key_by";
     assert_eq!(errors, format!("step `counts`: {why}"));
 }

@@ -276,7 +276,7 @@ fn windows_that_no_trigger_can_steer_are_refused() {
         let counts =
             job.keyed_stream("in", Utf8, Utf8).window(windows).count("counts", Every { records: 1, purges: false });
         counts.map(|count| count.value.to_string()).to("out", Utf8, Utf8);
-        job.build().err().expect("it cannot be steered").0
+        job.build().expect_err("it cannot be steered").0
     }
     let no_trigger =
         |windows: &str| vec![BuildError::NoTrigger { name: "counts".to_owned(), windows: windows.to_owned() }];

@@ -56,7 +56,7 @@ fn windows_without_an_end_have_no_finals() {
     let counts = job.keyed_stream("in", Utf8, Utf8).window(Count::of(2)).count("counts", Emit::OnClose);
     counts.finals().map(|count| *count.value).to("finals", Utf8, U64);
     counts.map(|count| *count.value).to("out", Utf8, U64);
-    assert_eq!(job.build().err().expect("nothing closes").0, [BuildError::NeverCloses { name: "counts".to_owned() }]);
+    assert_eq!(job.build().expect_err("nothing closes").0, [BuildError::NeverCloses { name: "counts".to_owned() }]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn keys_with_windows_are_not_for_state() {
     let counts = job.keyed_stream("in", Utf8, Utf8).window(Tumbling::of(millis(10))).count("counts", Emit::OnUpdate);
     let keys = TimeWindowed::new(Utf8, millis(10));
     counts.windowed_keys(keys).count("again", Emit::OnUpdate).to("out", keys, U64);
-    assert_eq!(job.build().err().expect("state").0, [BuildError::Rekeyed { name: "again".to_owned() }]);
+    assert_eq!(job.build().expect_err("state").0, [BuildError::Rekeyed { name: "again".to_owned() }]);
 }
 
 /// Sums of the last records of a key. The value of a record is its number, from 1.

@@ -296,7 +296,7 @@ fn what_makes_no_sense_is_refused() {
     let refused = |declare: &dyn Fn(&mut processor::topology::Builder)| {
         let mut job = Topology::builder("app");
         declare(&mut job);
-        job.build().err().expect("refused").to_string()
+        job.build().expect_err("refused").to_string()
     };
     let text = refused(&|job| job.keyed_stream("in", Utf8, Utf8).count("c", Emit::OnClose).to("out", Utf8, U64));
     assert_eq!(text, "step `c`: without a window nothing closes; let results come out with updates");
@@ -375,7 +375,7 @@ fn windows_of_records_take_no_lateness_and_no_size_of_zero() {
         .map(|_| String::new())
         .to("out", Utf8, Utf8);
     keyed.window(Count::of(2)).count("end", Emit::AtEnd).map(|_| String::new()).to("out", Utf8, Utf8);
-    let errors = job.build().err().expect("four errors");
+    let errors = job.build().expect_err("four errors");
     assert_eq!(errors.0.len(), 4, "{errors}");
 }
 

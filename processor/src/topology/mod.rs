@@ -72,6 +72,17 @@ pub struct Topology {
     globals: Arc<Vec<GlobalSpec>>,
 }
 
+impl fmt::Debug for Topology {
+    /// The name of the job and the size of its parts; [`Topology::describe`] tells its steps.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topology")
+            .field("application_id", &self.application_id)
+            .field("sub_topologies", &self.sub_topologies.len())
+            .field("stores", &self.stores.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Topology {
     /// Starts to declare a job. Its consumer group, its transactional ids and its internal topics are named after
     /// the application id: two jobs must not share one, and a job that changes it starts anew.

@@ -185,7 +185,7 @@ mod tests {
         job.stream(pattern(".*-b"), Utf8).to("three", Raw, Utf8);
         let declared = job.build().expect("a valid job");
         for (topic, other) in [("lines-a", "lines-a"), ("lines-b", "/.*-b/")] {
-            let error = declared.with_topics([topic]).err().expect("two inputs");
+            let error = declared.with_topics([topic]).expect_err("two inputs");
             assert_eq!(error.inputs, ["/lines-.*/", other]);
             assert!(error.to_string().contains(topic), "{error}");
         }
