@@ -25,6 +25,15 @@ impl TestDriver {
         self.rebalance();
     }
 
+    /// Compacts a topic as a broker does, whatever its settings: of the records of each key only the last one stays.
+    /// Tombstones stay, and records of open transactions are left alone.
+    pub fn compact_topic(&mut self, topic: &str) {
+        for partition in (0..self.cluster.logs.partition_count(topic)).map(PartitionId) {
+            let end = self.cluster.logs.end_offset(topic, partition);
+            self.cluster.logs.compact(topic, partition, end);
+        }
+    }
+
     /// Creates a topic. An input with a pattern that it matches reads it once a worker has looked for topics, which
     /// workers do every 30 s by default.
     ///

@@ -24,6 +24,8 @@ pub struct Table<KS, A, D> {
     pub(super) changes: Stream<KS, D>,
     name: String,
     pub(super) store: Handle<KeyValueStore<A>>,
+    /// Whether its topic is its changelog: after a restart, an older row may be missing.
+    is_own_changelog: bool,
 }
 
 /// A table of a topic.
@@ -51,8 +53,26 @@ impl Builder {
     ///
     /// A task that starts reads its partition from the beginning to the committed offset. The start of the job checks
     /// that the topic is compacted (`cleanup.policy`); this has a name of its own, rather than following from that
-    /// setting, because a setting that is changed would else decide where the rows are. A record that is left
-    /// out because a step behind the table fails for it is in the table after a restart, because it is in the topic.
+    /// setting, because a setting that is changed would else decide where the rows are.
+    ///
+    /// # After a restart
+    /// Compaction removes the older of two records of a key, even if the job has processed only the older one. A
+    /// restart then finds no row for that key until the task comes to the later record. Until then:
+    ///
+    /// - a record of a stream that is joined with the table, of a time between the two, finds no row;
+    /// - the later record is a [`Change`] without an old value: a sum that takes old values away keeps that one for
+    ///   ever, and [`Table::join_foreign`] does not learn that a row is deleted. Joins of tables do: a null puts
+    ///   out the deletion of a row that they do not know.
+    ///
+    /// None of this happens while the job commits each record of the topic before it is older than the topic's
+    /// `min.compaction.lag.ms`, so set that to more than the longest stop of the job. Where that cannot be,
+    /// [`Builder::table`] keeps the rows of the committed offset in a changelog of its own. A reused source topic of
+    /// Kafka Streams (`reuse.ktable.source.topics`) is read in the same way, with the same effects.
+    ///
+    /// A record that is left out because a step behind the table fails for it is in the table after a restart, because
+    /// it is in the topic.
+    ///
+    /// # What it refuses
     /// The rows cannot have a [`Ttl`](crate::state::Ttl): the topic has its own retention. The topic keeps its
     /// number of partitions, because a row whose key belongs to another one would stay where it was: a job whose topic
     /// has got more ends, or does not start again, and says what to do.
@@ -64,7 +84,7 @@ impl Builder {
     {
         let table = self.table(topic, name, key, value);
         self.graph.borrow_mut().restore_from(topic);
-        table
+        Table { is_own_changelog: true, ..table }
     }
 }
 
@@ -88,7 +108,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         graph.end_alone(node, chain.clone());
         drop(graph);
         let changes = Stream { graph: self.graph, node, key_serde: self.key_serde, chain };
-        Table { changes, name: name.to_owned(), store }
+        Table { changes, name: name.to_owned(), store, is_own_changelog: false }
     }
 
     /// Joins each record with the row of its key; a record without a row is left out.
@@ -212,7 +232,7 @@ where
         graph.end_alone(node, chain.clone());
         drop(graph);
         let changes = Stream { graph: shared, node, key_serde, chain: LatestChanges(chain) };
-        Table { changes, name, store }
+        Table { changes, name, store, is_own_changelog: false }
     }
 }
 
@@ -276,7 +296,7 @@ where
     }
 
     /// Declares the steps by which a change on either side looks up the other side. Both stores have the change
-    /// by then.
+    /// by then. A deletion goes on from a table that may have lost the row that is deleted.
     fn pair<B, D, R, F>(
         &self,
         other: &Table<KS, B, D>,
@@ -289,15 +309,16 @@ where
         F: FnMut(Option<&A>, Option<&B>) -> Option<R> + Clone + Send + Sync + 'static,
     {
         let mut of_other = pair.clone();
+        let (left_forgets, right_forgets) = (self.is_own_changelog, other.is_own_changelog);
         let left = move |record: &Rec<'_, KS::View, Owned<Change<A>>>, row: Option<&B>| {
             let Change { old, new } = &record.value;
             let (before, now) = (pair(old.as_ref(), row), pair(new.as_ref(), row));
-            (before.is_some() || now.is_some()).then_some(now)
+            (before.is_some() || now.is_some() || left_forgets && new.is_none()).then_some(now)
         };
         let right = move |record: &Rec<'_, KS::View, Owned<Change<B>>>, row: Option<&A>| {
             let Change { old, new } = &record.value;
             let (before, now) = (of_other(row, old.as_ref()), of_other(row, new.as_ref()));
-            (before.is_some() || now.is_some()).then_some(now)
+            (before.is_some() || now.is_some() || right_forgets && new.is_none()).then_some(now)
         };
         let left = self.changes().lookup("join", other, left);
         left.merge(other.changes().lookup("join", self, right))
