@@ -5,21 +5,25 @@
 //! derive [`View`](macro@crate::View), through [`JsonView`] or [`Packed`].
 
 mod borrowed;
+mod json;
+mod nullable;
+mod numbers;
 mod packed;
+mod text;
 mod windowed;
 
 use std::any::type_name;
 use std::fmt;
-use std::marker::PhantomData;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 pub use borrowed::JsonView;
+pub use json::Json;
+pub use nullable::Nullable;
+pub use numbers::{Bool, F32, F64, I16, I32, I64, U32, U64};
 pub use packed::{Pack, Packed, Packing};
+pub use text::{Raw, Text, Utf8};
 pub use windowed::{SessionWindowed, TimeWindowed, WithWindow};
 
-use crate::types::{Owned, Reborrow, View};
+use crate::types::View;
 
 /// Decodes and encodes one type.
 ///
@@ -198,156 +202,6 @@ impl fmt::Display for SerdeError {
 
 impl std::error::Error for SerdeError {}
 
-/// UTF-8 text, seen as `&str`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Utf8;
-
-impl View for Utf8 {
-    type Ref<'a> = &'a str;
-}
-
-impl Reborrow for Utf8 {
-    #[inline]
-    fn reborrow<'short, 'long: 'short>(key: &'short &'long str) -> &'short str {
-        key
-    }
-}
-
-impl Serde for Utf8 {
-    type View = Self;
-
-    #[inline]
-    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, SerdeError> {
-        std::str::from_utf8(bytes).map_err(|error| SerdeError::NotUtf8 { valid_up_to: error.valid_up_to() })
-    }
-
-    #[inline]
-    fn encode(&self, value: &&str, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value.as_bytes());
-        Ok(())
-    }
-}
-
-impl Encode<Owned<String>> for Utf8 {
-    #[inline]
-    fn write(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value.as_bytes());
-        Ok(())
-    }
-}
-
-/// Arbitrary bytes, seen as `&[u8]`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Raw;
-
-impl View for Raw {
-    type Ref<'a> = &'a [u8];
-}
-
-impl Reborrow for Raw {
-    #[inline]
-    fn reborrow<'short, 'long: 'short>(key: &'short &'long [u8]) -> &'short [u8] {
-        key
-    }
-}
-
-impl Serde for Raw {
-    type View = Self;
-
-    #[inline]
-    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], SerdeError> {
-        Ok(bytes)
-    }
-
-    #[inline]
-    fn encode(&self, value: &&[u8], out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value);
-        Ok(())
-    }
-}
-
-impl Encode<Owned<Vec<u8>>> for Raw {
-    #[inline]
-    fn write(&self, value: &Vec<u8>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value);
-        Ok(())
-    }
-}
-
-/// Encodes the keys of [`Builder::stream`](crate::topology::Builder::stream), which are bytes or null.
-impl Encode<Nullable<Self>> for Raw {
-    #[inline]
-    fn write(&self, value: &Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value.unwrap_or_default());
-        Ok(())
-    }
-
-    #[inline]
-    fn writes_null(&self, value: &Option<&[u8]>) -> bool {
-        value.is_none()
-    }
-}
-
-/// The values of another serde, or null: seen as an `Option`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Nullable<S>(pub S);
-
-impl<S: 'static> View for Nullable<S>
-where
-    S: View,
-{
-    type Ref<'a> = Option<S::Ref<'a>>;
-}
-
-impl<S: Reborrow> Reborrow for Nullable<S> {
-    #[inline]
-    fn reborrow<'short, 'long: 'short>(key: &'short Option<S::Ref<'long>>) -> Option<S::Ref<'short>> {
-        key.as_ref().map(S::reborrow)
-    }
-}
-
-impl<S: Serde> Serde for Nullable<S> {
-    type View = Nullable<S::View>;
-
-    #[inline]
-    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Option<<S::View as View>::Ref<'a>>, SerdeError> {
-        self.0.decode(bytes).map(Some)
-    }
-
-    #[inline]
-    fn encode(&self, value: &Option<<S::View as View>::Ref<'_>>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        value.as_ref().map_or(Ok(()), |value| self.0.encode(value, out))
-    }
-
-    #[inline]
-    fn decode_null<'a>(&self) -> Result<Option<<S::View as View>::Ref<'a>>, SerdeError> {
-        Ok(None)
-    }
-
-    #[inline]
-    fn is_null(&self, value: &Option<<S::View as View>::Ref<'_>>) -> bool {
-        value.is_none()
-    }
-
-    fn has_null(&self) -> bool {
-        true
-    }
-}
-
-/// Encodes values made by a closure that may be missing: `None` is written as null, which deletes a key
-/// from a compacted topic.
-impl<A: 'static, S: Serde<View = Owned<A>>> Encode<Owned<Option<A>>> for Nullable<S> {
-    #[inline]
-    fn write(&self, value: &Option<A>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        value.as_ref().map_or(Ok(()), |value| self.0.encode(value, out))
-    }
-
-    #[inline]
-    fn writes_null(&self, value: &Option<A>) -> bool {
-        value.is_none()
-    }
-}
-
 /// No value, encoded as zero bytes. It is for a shuffle in which only the key matters. It decodes any bytes,
 /// null too, to nothing.
 impl Serde for () {
@@ -369,143 +223,6 @@ impl Serde for () {
     }
 }
 
-macro_rules! big_endian {
-    ($(#[$doc:meta])* $name:ident, $number:ty) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default)]
-        pub struct $name;
-
-        impl Serde for $name {
-            type View = Owned<$number>;
-
-            #[inline]
-            fn decode(&self, bytes: &[u8]) -> Result<$number, SerdeError> {
-                let length = SerdeError::Length { expected: size_of::<$number>(), actual: bytes.len() };
-                Ok(<$number>::from_be_bytes(bytes.try_into().map_err(|_| length)?))
-            }
-
-            #[inline]
-            fn encode(&self, value: &$number, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-                out.extend_from_slice(&value.to_be_bytes());
-                Ok(())
-            }
-        }
-    };
-}
-
-big_endian! {
-    /// A `u64` as 8 bytes, most significant first.
-    U64, u64
-}
-big_endian! {
-    /// An `i64` as 8 bytes, most significant first: what Java's `LongSerializer` writes.
-    I64, i64
-}
-
-big_endian! {
-    /// A `u32` as 4 bytes, most significant first.
-    U32, u32
-}
-big_endian! {
-    /// An `i32` as 4 bytes, most significant first: what Java's `IntegerSerializer` writes.
-    I32, i32
-}
-big_endian! {
-    /// An `i16` as 2 bytes, most significant first: what Java's `ShortSerializer` writes.
-    I16, i16
-}
-big_endian! {
-    /// An `f64` as the 8 bytes of IEEE 754, most significant first: what Java's `DoubleSerializer` writes.
-    F64, f64
-}
-big_endian! {
-    /// An `f32` as the 4 bytes of IEEE 754, most significant first: what Java's `FloatSerializer` writes.
-    F32, f32
-}
-
-/// A `bool` as one byte, 0 or 1: what Java's `BooleanSerializer` writes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Bool;
-
-impl Serde for Bool {
-    type View = Owned<bool>;
-
-    fn decode(&self, bytes: &[u8]) -> Result<bool, SerdeError> {
-        match bytes {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            [byte] => Err(SerdeError::Custom(format!("{byte} is neither 0 nor 1"))),
-            _ => Err(SerdeError::Length { expected: 1, actual: bytes.len() }),
-        }
-    }
-
-    fn encode(&self, value: &bool, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.push(u8::from(*value));
-        Ok(())
-    }
-}
-
-/// UTF-8 text as a `String`: for keys and state made by a closure. For values in a log, [`Utf8`] decodes without
-/// a copy.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Text;
-
-impl Serde for Text {
-    type View = Owned<String>;
-
-    fn decode(&self, bytes: &[u8]) -> Result<String, SerdeError> {
-        Utf8.decode(bytes).map(str::to_owned)
-    }
-
-    #[inline]
-    fn encode(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value.as_bytes());
-        Ok(())
-    }
-}
-
-/// A value as JSON, by its `serde` implementation.
-pub struct Json<T>(PhantomData<fn() -> T>);
-
-impl<T> Json<T> {
-    /// Makes the serde of `T`.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T> Default for Json<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-// A derived implementation would require `T: Clone`.
-impl<T> Clone for Json<T> {
-    fn clone(&self) -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Serialize + DeserializeOwned + 'static> Serde for Json<T> {
-    type View = Owned<T>;
-
-    fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
-        serde_json::from_slice(bytes).map_err(json_error)
-    }
-
-    #[inline]
-    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        serde_json::to_writer(out, value).map_err(json_error)
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
-fn json_error(error: serde_json::Error) -> SerdeError {
-    SerdeError::Json { line: error.line(), column: error.column(), message: error.to_string() }
-}
-
 /// The name of a type without modules: `Json<Count>` for `processor::serde::Json<my_job::Count>`. It is the name of
 /// a serde, unless that has its own.
 #[must_use]
@@ -524,6 +241,7 @@ pub fn short_type_name<T: ?Sized>() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Owned;
 
     fn encoded<S: Serde>(serde: &S, value: &<S::View as View>::Ref<'_>) -> Vec<u8> {
         let mut out = Vec::new();

@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Serde, SerdeError, json_error, short_type_name};
+use super::json::json_error;
+use super::{Serde, SerdeError, short_type_name};
 use crate::types::View;
 
 /// A value as JSON, whose text borrows from the record: for types that derive [`View`](macro@crate::View).

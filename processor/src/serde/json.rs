@@ -1,0 +1,51 @@
+//! JSON, by `serde`.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Serde, SerdeError};
+use crate::types::Owned;
+
+/// A value as JSON, by its `serde` implementation.
+pub struct Json<T>(PhantomData<fn() -> T>);
+
+impl<T> Json<T> {
+    /// Makes the serde of `T`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Default for Json<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// A derived implementation would require `T: Clone`.
+impl<T> Clone for Json<T> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serde for Json<T> {
+    type View = Owned<T>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        serde_json::from_slice(bytes).map_err(json_error)
+    }
+
+    #[inline]
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        serde_json::to_writer(out, value).map_err(json_error)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
+pub(super) fn json_error(error: serde_json::Error) -> SerdeError {
+    SerdeError::Json { line: error.line(), column: error.column(), message: error.to_string() }
+}
