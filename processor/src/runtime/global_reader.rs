@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::reader::{Asked, Questions, ReadError};
+use super::reader::{Asked, Questions, ReadError, place_of};
 use crate::serde::Serde;
 use crate::topology::Topology;
 use crate::types::{Owned, View};
@@ -47,11 +47,9 @@ where
         (key_serde, value_serde): (KS, VS),
         worker: Arc<Questions>,
     ) -> Result<Self, ReadError> {
-        let table = topology.globals().iter().position(|global| global.topic == topic);
-        let table = table.ok_or_else(|| ReadError::NoGlobalTable {
-            topic: topic.to_owned(),
-            topics: topology.globals().iter().map(|global| global.topic.clone()).collect(),
-        })?;
+        let topics = topology.globals().iter().map(|global| &*global.topic);
+        let not_there = |topics| ReadError::NoGlobalTable { topic: topic.to_owned(), topics };
+        let table = place_of(topic, topics).map_err(not_there)?;
         Ok(Self { table, key_serde, value_serde, worker })
     }
 

@@ -127,6 +127,11 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
+/// The place of a name among those that there are; all of these, if it is not among them.
+pub(super) fn place_of<'n>(name: &str, names: impl Iterator<Item = &'n str> + Clone) -> Result<usize, Vec<String>> {
+    names.clone().position(|known| known == name).ok_or_else(|| names.map(str::to_owned).collect())
+}
+
 impl<KS, VS, A> StoreReader<KS, VS>
 where
     KS: Serde,
@@ -140,11 +145,8 @@ where
         (key_serde, value_serde): (KS, VS),
         workers: Vec<Arc<Questions>>,
     ) -> Result<Self, ReadError> {
-        let store =
-            topology.stores().iter().position(|store| store.name == name).ok_or_else(|| ReadError::NoStore {
-                name: name.to_owned(),
-                stores: topology.stores().iter().map(|store| store.name.clone()).collect(),
-            })?;
+        let stores = topology.stores().iter().map(|store| &*store.name);
+        let store = place_of(name, stores).map_err(|stores| ReadError::NoStore { name: name.to_owned(), stores })?;
         Ok(Self { store: StoreId(store), key_serde, value_serde, workers })
     }
 
