@@ -98,7 +98,7 @@ pub mod files;
 pub mod runtime;
 
 pub use error::{ErrorKind, ErrorPolicy, SinkError};
-pub use files::FileSink;
+pub use files::{FileSink, RowFormat};
 pub use kafka_wire::client::TopicPattern;
 pub use kafka_wire::types::TimestampMs;
 pub use operator::{
@@ -144,7 +144,7 @@ pub mod prelude {
     pub use processor_derive::{Pack, View};
 
     pub use crate::error::{ErrorKind, ErrorPolicy, SinkError};
-    pub use crate::files::FileSink;
+    pub use crate::files::{FileSink, RowFormat};
     pub use crate::operator::{
         BatchOptions, CallOptions, CoProcess, Emit, GlobalState, ListState, MapState, Outgoing, Output, Process,
         ResultId, Scope, SinkWriter, TimelineState, Trigger, TriggerResult, TriggerScope, TwoPhaseSink, Update,

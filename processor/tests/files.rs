@@ -1,7 +1,8 @@
 //! Files as the output of a job, under the test driver.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use kafka_wire::rng::Rng;
 use processor::driver::{CommitPoint, Faults, TestDriver};
 use processor::error::ProcessError;
 use processor::output::Route;
-use processor::{ErrorKind, ErrorPolicy, FileSink, Json, Nullable, SinkError, Topology, Utf8};
+use processor::{ErrorKind, ErrorPolicy, FileSink, Json, Nullable, RowFormat, SinkError, Topology, Utf8};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -67,6 +68,38 @@ impl Drop for Room {
     }
 }
 
+/// Lines, and at the end of a file how many it has: a file that is written as a whole.
+#[derive(Debug)]
+struct Counted;
+
+impl RowFormat for Counted {
+    fn check(&self, record: &[u8]) -> Result<(), String> {
+        if record == b"bad" { Err("a bad line".to_owned()) } else { Ok(()) }
+    }
+
+    fn write(&self, records: &mut dyn Iterator<Item = io::Result<Vec<u8>>>, to: &mut File) -> io::Result<()> {
+        let mut count = 0;
+        for record in records {
+            to.write_all(&record?)?;
+            to.write_all(b"\n")?;
+            count += 1;
+        }
+        writeln!(to, "{count} lines")
+    }
+}
+
+impl Room {
+    /// Checks that each file of [`Counted`] has the count of its lines at its end, and removes that.
+    fn without_counts(&self) {
+        for (name, mut lines) in self.files() {
+            let count = lines.pop().expect("it has its count at least");
+            assert_eq!(count, format!("{} lines", lines.len()), "{name}");
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            fs::write(self.0.join(name), text).expect("it is ours");
+        }
+    }
+}
+
 fn topology(sink: FileSink) -> Topology {
     let mut job = Topology::builder("app");
     job.stream("in", Utf8).to_sink("lines", Utf8, sink);
@@ -108,10 +141,12 @@ fn lines_are_written_once_wherever_a_commit_dies() {
         CommitPoint::AfterEndTxnSent,
         CommitPoint::AfterCommit,
     ];
-    for kind in 0..3 {
+    for kind in 0..6 {
         let room = Room::new();
+        let is_whole = kind >= 3;
         let sink = FileSink::new(&room.0);
-        let mut driver = driver(match kind {
+        let sink = if is_whole { sink.rows(Counted) } else { sink };
+        let mut driver = driver(match kind % 3 {
             0 => sink,
             1 => sink.each_commit(),
             _ => sink.roll_at(6),
@@ -133,6 +168,9 @@ fn lines_are_written_once_wherever_a_commit_dies() {
             driver.settle();
         }
         driver.end_of_input();
+        if is_whole {
+            room.without_counts();
+        }
         assert_eq!(room.lines(), expected);
         assert!(driver.crash_count() > 10);
     }
@@ -170,6 +208,8 @@ fn under_random_schedules_each_line_is_in_the_files_once() {
             1 => sink.roll_at(20),
             _ => sink.roll_after(millis(300)),
         };
+        let is_whole = seed % 2 == 1;
+        let sink = if is_whole { sink.rows(Counted) } else { sink };
         let mut driver = TestDriver::with_partitions(topology(sink), &[("in", 3)]);
         driver.add_worker();
         let mut rng = Rng::from_seed(seed);
@@ -189,6 +229,9 @@ fn under_random_schedules_each_line_is_in_the_files_once() {
         assert!(driver.fatal().is_none(), "seed {seed}: {:?}", driver.fatal());
         assert!(driver.is_finished(), "seed {seed}: {:?}", driver.reports());
         let hidden = room.hidden();
+        if is_whole {
+            room.without_counts();
+        }
         assert_eq!(room.by_partition(), expected, "seed {seed}, {hidden} hidden: {:?}", driver.reports());
     }
 }
@@ -269,6 +312,45 @@ fn a_worker_that_is_stopped_leaves_nothing_hidden() {
     driver.settle();
     driver.stop_worker(0);
     assert_eq!(room.files().len(), 3);
+}
+
+#[test]
+fn a_file_that_is_written_as_a_whole_has_the_records_of_many_commits() {
+    let room = Room::new();
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Produce, ErrorPolicy::Skip);
+    job.stream("in", Utf8).to_sink("lines", Utf8, FileSink::new(&room.0).rows(Counted).roll_at(26).header("none"));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for line in ["one", "bad", "two", "with\nline end"] {
+        driver.pipe("in", None, line, 0);
+        driver.commit();
+    }
+    assert_eq!(room.lines(), ["one", "two", "with", "line end", "3 lines"]);
+    assert_eq!((room.hidden(), driver.status()[0].1.counters.unproducible), (0, 1), "what was collected is gone");
+    // An abort in the transaction that ends a part leaves it as it was.
+    driver.pipe("in", None, "three", 0);
+    driver.commit();
+    driver.pipe("in", None, "a line that is long enough", 0);
+    driver.lose_answer(false);
+    driver.commit();
+    driver.settle();
+    assert_eq!(
+        (room.files().len(), room.lines()[5..].join(" ")),
+        (2, "three a line that is long enough 2 lines".into())
+    );
+    assert_eq!(room.hidden(), 0);
+}
+
+#[test]
+fn lines_do_not_become_rows_under_the_same_names() {
+    let room = Room::new();
+    let mut driver = driver(FileSink::new(&room.0));
+    driver.pipe("in", None, "one", 0);
+    driver.commit();
+    assert_ne!(
+        topology(FileSink::new(&room.0)).stores()[0].version,
+        topology(FileSink::new(&room.0).rows(Counted)).stores()[0].version
+    );
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The folder of an output: names, and what is done with whole files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::RowFormat;
 use crate::error::SinkError;
 
 /// The files of one task in its folder.
@@ -18,6 +19,8 @@ pub(super) struct Folder {
     pub(super) of_task: String,
     /// The end of the names of complete files.
     pub(super) extension: String,
+    /// Whether a part that has ended is a file of its own, made of the one that was written.
+    pub(super) has_rows: bool,
     /// Whether files are synchronised with the disk.
     pub(super) syncs: bool,
 }
@@ -41,9 +44,14 @@ impl Folder {
         fs::create_dir_all(&self.path).map_err(|error| failed(&self.path, &error))
     }
 
-    /// The path of a part that is not complete.
+    /// The path of a part that is being written.
     pub(super) fn hidden(&self, part: &Part) -> PathBuf {
         self.path.join(format!(".{}-{:012}.{}.part", self.of_task, part.number, part.writer))
+    }
+
+    /// The path of a part that has ended, until it gets its name.
+    pub(super) fn ended(&self, part: &Part) -> PathBuf {
+        if self.has_rows { self.hidden(part).with_extension("whole.part") } else { self.hidden(part) }
     }
 
     fn complete(&self, number: u64) -> PathBuf {
@@ -95,11 +103,29 @@ impl Folder {
 
     /// Gives a part that has ended its name. One that is not there has it already, and may be taken away since then.
     pub(super) fn finish(&self, part: &Part) -> Result<(), SinkError> {
-        let hidden = self.hidden(part);
-        match fs::rename(&hidden, self.complete(part.number)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&hidden, &error)),
+        let ended = self.ended(part);
+        match fs::rename(&ended, self.complete(part.number)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&ended, &error)),
+            Ok(()) | Err(_) if self.has_rows => remove(&self.hidden(part)),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Makes a part that has ended of the records that were written. Returns its file.
+    pub(super) fn make(&self, part: &Part, format: &dyn RowFormat) -> Result<File, SinkError> {
+        let (hidden, ended) = (self.hidden(part), self.ended(part));
+        let written = File::open(&hidden).map_err(|error| failed(&hidden, &error))?;
+        // An attempt that failed may have left a part of it.
+        remove(&ended)?;
+        let mut file = self.create_file(&ended)?;
+        format.write(&mut Framed(BufReader::new(written.take(part.bytes))), &mut file).map_err(|error| {
+            let text = format!("{}: {error}", ended.display());
+            match error.kind() {
+                ErrorKind::InvalidData | ErrorKind::InvalidInput => SinkError::Refused(text),
+                _ => failed(&ended, &error),
+            }
+        })?;
+        Ok(file)
     }
 
     /// Copies the committed bytes of a part that another writer has begun into a hidden file of the writer `id`.
@@ -129,7 +155,13 @@ impl Folder {
 
     /// Removes a part that is not complete.
     pub(super) fn remove(&self, part: &Part) -> Result<(), SinkError> {
+        self.remove_end(part)?;
         remove(&self.hidden(part))
+    }
+
+    /// Removes what was made of a part when it ended.
+    pub(super) fn remove_end(&self, part: &Part) -> Result<(), SinkError> {
+        if self.has_rows { remove(&self.ended(part)) } else { Ok(()) }
     }
 
     /// Writes a file to the disk.
@@ -161,6 +193,40 @@ impl Folder {
         let names = names.collect::<io::Result<Vec<_>>>().map_err(|error| failed(&self.path, &error))?;
         Ok(names.into_iter().flatten().collect())
     }
+}
+
+/// The records of a part that is being written for a format: each behind its length, which takes four bytes.
+struct Framed<R>(R);
+
+impl<R: BufRead> Iterator for Framed<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+        match self.0.fill_buf() {
+            Ok([]) => None,
+            Ok(_) => Some(self.record()),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl<R: BufRead> Framed<R> {
+    fn record(&mut self) -> io::Result<Vec<u8>> {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length);
+        let mut record = Vec::new();
+        let read = (&mut self.0).take(u64::from(length)).read_to_end(&mut record)?;
+        if read as u64 == u64::from(length) { Ok(record) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+/// Appends a record as [`Framed`] reads it.
+pub(super) fn frame(record: &[u8], to: &mut Vec<u8>) -> Result<(), SinkError> {
+    let too_long = |_| SinkError::Refused(format!("a record of {} bytes", record.len()));
+    to.extend_from_slice(&u32::try_from(record.len()).map_err(too_long)?.to_be_bytes());
+    to.extend_from_slice(record);
+    Ok(())
 }
 
 /// Removes a file, if it is there.

@@ -24,14 +24,23 @@
 //! gives them their names. [`FileSink::each_commit`] does without waiting parts, for many small files.
 //!
 //! Writing and `fsync` take the worker's thread.
+//!
+//! # Formats that are written as a whole
+//! A Parquet file has its index at its end, so it cannot be committed piece by piece. With [`FileSink::rows`] a part
+//! collects its records as they are, in a hidden file, and becomes a file of the format when it ends, before the
+//! commit that ends it. So a part may have the records of many commits, needs no more memory than the format takes to
+//! write it, and takes its place on the disk twice for a moment.
 
 mod folder;
+mod format;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::folder::Folder;
+pub use self::format::RowFormat;
 pub use self::writer::FileWriter;
 use crate::operator::{SinkPlace, TwoPhaseSink};
 
@@ -54,11 +63,13 @@ use crate::operator::{SinkPlace, TwoPhaseSink};
 /// assert_eq!(written, "to be\nor not\n");
 /// # std::fs::remove_dir_all(folder).unwrap();
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FileSink {
     folder: PathBuf,
     extension: String,
     header: Option<String>,
+    /// The format, if a file is written as a whole.
+    rows: Option<Arc<dyn RowFormat>>,
     bytes_max: u64,
     age_max: Duration,
     ends_each_commit: bool,
@@ -73,6 +84,7 @@ impl FileSink {
             folder: folder.into(),
             extension: String::new(),
             header: None,
+            rows: None,
             bytes_max: 128 << 20,
             age_max: Duration::from_secs(60),
             ends_each_commit: false,
@@ -84,6 +96,14 @@ impl FileSink {
     #[must_use]
     pub fn extension(self, extension: &str) -> Self {
         Self { extension: format!(".{extension}"), ..self }
+    }
+
+    /// Makes each file of all its records, in a format that is written as a whole; [`FileSink::header`] has no meaning
+    /// then. The size at which a part ends is that of its records as they come; a worker does nothing else while
+    /// it makes the file, so it should not be as great as it may be with lines.
+    #[must_use]
+    pub fn rows(self, format: impl RowFormat) -> Self {
+        Self { rows: Some(Arc::new(format)), ..self }
     }
 
     /// Begins each file with this line, as CSV does.
@@ -129,12 +149,13 @@ impl TwoPhaseSink for FileSink {
             of_step: format!("{application_id}-{step}"),
             of_task: format!("{application_id}-{step}-{}", partition.0),
             extension: self.extension.clone(),
+            has_rows: self.rows.is_some(),
             syncs: self.syncs,
         };
         FileWriter::new(self.clone(), folder)
     }
 
     fn format(&self) -> String {
-        "files, 1".to_owned()
+        if self.rows.is_some() { "files of rows, 1" } else { "files, 1" }.to_owned()
     }
 }

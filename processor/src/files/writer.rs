@@ -9,9 +9,10 @@ use kafka_wire::types::TimestampMs;
 use serde::{Deserialize, Serialize};
 
 use super::FileSink;
-use super::folder::{Folder, Part, failed, remove};
+use super::folder::{Folder, Part, failed, frame, remove};
 use crate::error::SinkError;
 use crate::operator::SinkWriter;
+use crate::serde::SerdeError;
 
 /// Writes the files of one task, see the [module](super).
 #[derive(Debug)]
@@ -74,18 +75,23 @@ impl FileWriter {
         self.has_new_names = true;
         self.parts.next += 1;
         self.parts.open = Some(part);
-        if let Some(header) = self.sink.header.clone() {
+        if let Some(header) = self.sink.header.clone().filter(|_| self.sink.rows.is_none()) {
             self.append(header.as_bytes())?;
         }
         Ok(())
     }
 
-    /// Appends a line to the open part.
-    fn append(&mut self, line: &[u8]) -> Result<(), SinkError> {
+    /// Appends a record to the open part.
+    fn append(&mut self, record: &[u8]) -> Result<(), SinkError> {
         let Some(part) = &mut self.parts.open else { return Ok(()) };
-        part.bytes += line.len() as u64 + 1;
-        self.buffer.extend_from_slice(line);
-        self.buffer.push(b'\n');
+        let before = self.buffer.len();
+        if self.sink.rows.is_some() {
+            frame(record, &mut self.buffer)?;
+        } else {
+            self.buffer.extend_from_slice(record);
+            self.buffer.push(b'\n');
+        }
+        part.bytes += (self.buffer.len() - before) as u64;
         if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
     }
 
@@ -99,9 +105,19 @@ impl FileWriter {
 
     fn end_part(&mut self) -> Result<(), SinkError> {
         self.flush()?;
-        self.ended.extend(self.file.take());
-        self.parts.ended.extend(self.parts.open.take());
+        let Some(part) = self.parts.open.take() else { return Ok(()) };
+        let written = self.file.take();
+        let ended = self.made(&part)?.or(written);
+        self.ended.extend(ended);
+        self.parts.ended.push(part);
         Ok(())
+    }
+
+    /// Makes the file of a part that has ended, if a file is written as a whole.
+    fn made(&mut self, part: &Part) -> Result<Option<File>, SinkError> {
+        let made = self.sink.rows.as_deref().map(|rows| self.folder.make(part, rows)).transpose()?;
+        self.has_new_names |= made.is_some();
+        Ok(made)
     }
 
     /// Removes hidden files of other writers whose parts are complete.
@@ -140,12 +156,20 @@ impl SinkWriter for FileWriter {
         }
         self.leftovers = self.folder.leftovers()?;
         if let Some(part) = parts.open.take() {
-            parts.ended.push(self.folder.copy(&part, &self.id)?);
+            let copy = self.folder.copy(&part, &self.id)?;
+            if let Some(made) = self.made(&copy)? {
+                self.folder.sync(&made, &self.folder.path)?;
+            }
+            parts.ended.push(copy);
             self.has_new_names = true;
         }
         self.committed = parts.clone();
         self.parts = parts;
         self.remove_leftovers()
+    }
+
+    fn check(&self, value: &[u8]) -> Result<(), SerdeError> {
+        self.sink.rows.as_ref().map_or(Ok(()), |rows| rows.check(value).map_err(SerdeError::Custom))
     }
 
     fn write(&mut self, value: &[u8], wall: TimestampMs) -> Result<(), SinkError> {
@@ -188,6 +212,9 @@ impl SinkWriter for FileWriter {
         let kept: Vec<_> = self.parts.ended.iter().chain(&self.parts.open).map(|part| part.number).collect();
         for part in discarded.ended.iter().chain(&discarded.open).filter(|part| !kept.contains(&part.number)) {
             self.folder.remove(part)?;
+        }
+        if let Some(part) = &self.parts.open {
+            self.folder.remove_end(part)?;
         }
         self.file = self.parts.open.as_ref().map(|part| self.folder.reopen(part)).transpose()?;
         Ok(())

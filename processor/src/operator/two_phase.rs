@@ -52,7 +52,16 @@ pub trait SinkWriter: Send + 'static {
     /// If the output is not available, or is not the one that the state is about.
     fn open(&mut self, committed: Option<&[u8]>) -> Result<(), SinkError>;
 
-    /// Takes a record of the open transaction; `wall` is the time of day.
+    /// Checks that the output can have this record. One that it cannot is left out, as the policy for records that
+    /// cannot be written says.
+    ///
+    /// # Errors
+    /// If it cannot; the reason.
+    fn check(&self, _value: &[u8]) -> Result<(), SerdeError> {
+        Ok(())
+    }
+
+    /// Takes a record of the open transaction, which has passed the check; `wall` is the time of day.
     ///
     /// # Errors
     /// As [`SinkWriter::open`].
@@ -202,8 +211,11 @@ where
             return context.leave_out_unencodable(&self.spec.step, cause);
         }
         self.open(context)?;
-        context.stores.note_effect();
         let Some(writer) = &mut self.writer else { return Ok(()) };
+        if let Err(cause) = writer.check(&self.scratch) {
+            return context.leave_out_unencodable(&self.spec.step, cause);
+        }
+        context.stores.note_effect();
         writer.write(&self.scratch, context.wall).map_err(|cause| not_taken(&self.spec.step, cause))?;
         context.counters.records_out += 1;
         Ok(())
