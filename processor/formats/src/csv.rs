@@ -1,5 +1,42 @@
 //! One line of comma-separated values as a record.
 
+/// Implements the constructors of a format with a delimiter, and what a derived implementation would ask of `T`.
+macro_rules! delimited {
+    ($format:ident) => {
+        impl<T> $format<T> {
+            /// Makes the format with a comma between the fields.
+            #[must_use]
+            pub const fn new() -> Self {
+                Self::delimited_by(b',')
+            }
+
+            /// Makes the format with another byte between the fields: `b';'`, `b'\t'`.
+            #[must_use]
+            pub const fn delimited_by(delimiter: u8) -> Self {
+                Self { delimiter, of: std::marker::PhantomData }
+            }
+        }
+
+        impl<T> Default for $format<T> {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl<T> Clone for $format<T> {
+            fn clone(&self) -> Self {
+                Self::delimited_by(self.delimiter)
+            }
+        }
+
+        impl<T> std::fmt::Debug for $format<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($format)).field("delimiter", &char::from(self.delimiter)).finish()
+            }
+        }
+    };
+}
+
 mod fields;
 mod view;
 
@@ -22,37 +59,7 @@ pub struct Csv<T> {
     of: PhantomData<fn() -> T>,
 }
 
-impl<T> Csv<T> {
-    /// Makes the format with a comma between the fields.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self::delimited_by(b',')
-    }
-
-    /// Makes the format with another byte between the fields: `b';'`, `b'\t'`.
-    #[must_use]
-    pub const fn delimited_by(delimiter: u8) -> Self {
-        Self { delimiter, of: PhantomData }
-    }
-}
-
-impl<T> Default for Csv<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> Clone for Csv<T> {
-    fn clone(&self) -> Self {
-        Self::delimited_by(self.delimiter)
-    }
-}
-
-impl<T> fmt::Debug for Csv<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Csv").field("delimiter", &char::from(self.delimiter)).finish()
-    }
-}
+delimited!(Csv);
 
 impl<T: Serialize + DeserializeOwned + 'static> Serde for Csv<T> {
     type View = Owned<T>;
@@ -145,6 +152,12 @@ mod tests {
         let csv = Csv::<Order>::delimited_by(b';');
         assert_eq!(encoded(&csv, &order(1, "a,b;c", None)), b"1;\"a,b;c\";");
         assert_eq!((csv.name(), Csv::<Order>::new().name()), ("Csv<Order>(;)".to_owned(), "Csv<Order>(,)".to_owned()));
+    }
+
+    #[test]
+    fn formats_show_their_delimiter() {
+        assert_eq!(format!("{:?}", Csv::<Order>::delimited_by(b';')), "Csv { delimiter: ';' }");
+        assert_eq!(format!("{:?}", CsvView::<Order>::new()), "CsvView { delimiter: ',' }");
     }
 
     #[test]

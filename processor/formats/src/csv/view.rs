@@ -48,32 +48,7 @@ pub struct CsvView<V> {
     of: PhantomData<fn() -> V>,
 }
 
-impl<V> CsvView<V> {
-    /// Makes the format with a comma between the fields.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self::delimited_by(b',')
-    }
-
-    /// Makes the format with another byte between the fields: `b';'`, `b'\t'`.
-    #[must_use]
-    pub const fn delimited_by(delimiter: u8) -> Self {
-        Self { delimiter, of: PhantomData }
-    }
-}
-
-impl<V> Default for CsvView<V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-// A derived implementation would require `V: Clone`.
-impl<V> Clone for CsvView<V> {
-    fn clone(&self) -> Self {
-        Self::delimited_by(self.delimiter)
-    }
-}
+delimited!(CsvView);
 
 impl<V> Serde for CsvView<V>
 where
