@@ -7,7 +7,8 @@
 //! | `protobuf` | `Protobuf<M>` | a message of `prost` |
 //! | `registry` | JSON, Avro and Protobuf of a `SchemaRegistry` | the same, behind five bytes that name its schema |
 //!
-//! The feature `parquet` is for files: `Parquet` makes records of their rows, for a `Feed`.
+//! The feature `parquet` is for files: `Parquet` makes records of their rows, for a `Feed`, and `ParquetRows` makes
+//! rows of records, for a `FileSink`.
 //!
 //! ```
 //! use processor::Topology;
@@ -45,7 +46,7 @@ pub use avro::Avro;
 #[cfg(feature = "csv")]
 pub use csv::{Csv, CsvView};
 #[cfg(feature = "parquet")]
-pub use parquet::Parquet;
+pub use parquet::{Parquet, ParquetRows};
 #[cfg(feature = "protobuf")]
 pub use protobuf::Protobuf;
 #[cfg(feature = "registry")]

@@ -1,4 +1,7 @@
-//! The rows of Parquet files, as JSON, on their way into a topic.
+//! The rows of Parquet files, as JSON, on their way into a topic; and on their way into files.
+
+mod columns;
+mod rows;
 
 use std::fs::File;
 use std::io::{Error, ErrorKind};
@@ -11,6 +14,8 @@ use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::record::Row;
 use parquet::record::reader::RowIter;
 use processor::{FileFormat, FileRecords};
+
+pub use self::rows::ParquetRows;
 
 /// The rows of Parquet files, for [`Feed::rows`](processor::Feed::rows): each is a JSON object with a field for each
 /// column, in their order.
@@ -28,9 +33,12 @@ use processor::{FileFormat, FileRecords};
 /// | groups and maps, lists | an object, an array |
 /// | a value that is not there | `null` |
 ///
-/// Pages may be uncompressed, or compressed with Snappy, gzip or LZ4. Zstandard and Brotli are not read: the crate that
-/// reads Parquet compiles C for the one, and the other would take longer to compile than all the rest.
+/// Pages may be uncompressed, or compressed with Snappy, gzip or LZ4, and with the feature `brotli` of this crate with
+/// Brotli. That is a feature of its own, because it takes longer to compile than all the rest. Zstandard is not read:
+/// the crate that reads Parquet compiles C for it, and takes no codec from outside.
 /// A file that cannot be read ends the feed with its name.
+///
+/// [`ParquetRows`] writes such files.
 ///
 /// ```no_run
 /// use processor::{Config, Feed};

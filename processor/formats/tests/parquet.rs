@@ -1,10 +1,11 @@
-//! Parquet files that pyarrow has written (`parquet/write.py`), as records.
+//! Parquet files that pyarrow has written (`parquet/write.py`), as records; and records as Parquet files.
 
 use std::path::{Path, PathBuf};
 
-use processor::{FileFormat as _, FileRecords};
-use processor_formats::Parquet;
-use serde_json::Value;
+use processor::driver::{CommitPoint, TestDriver};
+use processor::{ErrorKind, ErrorPolicy, FileFormat as _, FileRecords, FileSink, RowFormat as _, Topology, Utf8};
+use processor_formats::{Parquet, ParquetRows};
+use serde_json::{Value, json};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet")
@@ -29,7 +30,7 @@ fn expected() -> Vec<Value> {
 fn rows_are_those_that_were_written() {
     let expected = expected();
     assert_eq!(expected.len(), 25);
-    for name in ["snappy.parquet", "gzip.parquet", "lz4.parquet", "plain.parquet"] {
+    for name in ["snappy.parquet", "gzip.parquet", "lz4.parquet", "plain.parquet", "brotli.parquet"] {
         let rows = rows(name, 0).expect(name);
         let read: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row).expect("JSON")).collect();
         assert_eq!(read, expected, "{name}");
@@ -68,4 +69,87 @@ fn a_file_that_cannot_be_read_is_an_error() {
         }
     }
     std::fs::remove_file(damaged).expect("it is ours");
+}
+
+/// A column of each type that can be written.
+const SCHEMA: &str = "message row {
+    required int64 id; required int32 small (INTEGER(8, true)); required int32 unsigned (INTEGER(32, false));
+    required int64 huge (INTEGER(64, false)); required double price; optional float ratio; required boolean is_new;
+    optional binary text (STRING); optional binary raw; required int32 day (DATE);
+    required int64 at (TIMESTAMP(MILLIS, true)); optional binary more (JSON);
+}";
+
+fn record(number: i64) -> Value {
+    json!({
+        "id": number * 1_000_000_007, "small": number - 100, "unsigned": 4_000_000_000_u32, "huge": u64::MAX,
+        "price": number as f64 / 8.0, "ratio": if number % 3 == 0 { Value::Null } else { json!(-0.25) },
+        "is_new": number % 2 == 0, "text": format!("line {number} \"\u{e4}\"\n"), "raw": "Af8=", "day": 19_754,
+        "at": 1_706_788_800_250_i64 + number, "more": {"tags": [number]}, "left out": "there is no column for it",
+    })
+}
+
+/// The row that such a record is, as it is read.
+fn row(number: i64) -> Value {
+    let mut row = record(number);
+    row["day"] = json!("2024-02-01");
+    row["at"] = json!(format!("2024-02-01 12:00:00.{:03} +00:00", 250 + number));
+    row["more"] = json!(format!("{{\"tags\":[{number}]}}"));
+    row.as_object_mut().expect("an object").remove("left out");
+    row
+}
+
+#[test]
+fn records_become_the_rows_of_files_once_wherever_a_commit_dies() {
+    let room = std::env::temp_dir().join(format!("waterwheel-rows-{}", std::process::id()));
+    let sink = FileSink::new(&room).extension("parquet").rows(ParquetRows::new(SCHEMA).expect("a schema"));
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Produce, ErrorPolicy::Skip);
+    job.stream("in", Utf8).to_sink("rows", Utf8, sink.roll_at(1_500));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for number in 0..60 {
+        driver.pipe("in", None, &record(number).to_string(), 0);
+        driver.pipe("in", None, r#"{"id": "not a row"}"#, 0);
+        if number % 3 == 0 {
+            driver.crash_at(CommitPoint::ALL[usize::try_from(number / 3).expect("few") % CommitPoint::ALL.len()]);
+            driver.settle();
+        }
+    }
+    driver.end_of_input();
+    assert!(driver.fatal().is_none() && driver.crash_count() > 10, "{:?}", driver.fatal());
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(&room).expect("it is there").map(|file| file.expect("a file").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    files.sort();
+    assert!(files.len() > 5, "{files:?}");
+    let all: Vec<Value> = files
+        .iter()
+        .flat_map(|file| rows(file.to_str().expect("text"), 0).expect("it is complete"))
+        .map(|row| serde_json::from_str(&row).expect("JSON"))
+        .collect();
+    assert_eq!(all, (0..60).map(row).collect::<Vec<_>>());
+    std::fs::remove_dir_all(room).expect("it is ours");
+}
+
+#[test]
+fn what_is_not_a_row_and_what_is_no_schema_is_told() {
+    let rows = ParquetRows::new("message r { required int32 n (INTEGER(8, true)); optional binary t (STRING); }");
+    let rows = rows.expect("a schema");
+    let told = |record: &str| rows.check(record.as_bytes()).expect_err(record);
+    assert_eq!(rows.check(br#"{"n": -128, "t": null}"#), Ok(()));
+    assert_eq!(told(r#"{"t": "x"}"#), "no field `n`");
+    assert_eq!(told(r#"{"n": null}"#), "field `n`: null is not a whole number from -128 to 127");
+    assert_eq!(told(r#"{"n": 128}"#), "field `n`: 128 is not a whole number from -128 to 127");
+    assert_eq!(told(r#"{"n": 1, "t": 2}"#), "field `t`: 2 is not text");
+    assert!(told("[1]").contains("map"), "{}", told("[1]"));
+    for (schema, reason) in [
+        ("message r { repeated int32 n; }", "is repeated"),
+        ("message r { required group g { required int32 n; } }", "is a group"),
+        ("message r { required int32 n (DECIMAL(5, 2)); }", "is a decimal"),
+        ("message r { required int96 n; }", "has a type that is not written"),
+        ("message r { }", "without columns"),
+        ("a schema", ""),
+    ] {
+        let error = ParquetRows::new(schema).expect_err(schema).to_string();
+        assert!(error.contains(reason), "{schema}: {error}");
+    }
 }

@@ -68,7 +68,9 @@ def as_json(values):
 
 rows = [row(number) for number in range(ROWS)]
 table = pyarrow.Table.from_pylist(rows, schema=schema)
-for name, codec in [("snappy", "snappy"), ("gzip", "gzip"), ("lz4", "lz4"), ("plain", "none"), ("zstd", "zstd")]:
+for name, codec in [
+    ("snappy", "snappy"), ("gzip", "gzip"), ("lz4", "lz4"), ("plain", "none"), ("brotli", "brotli"), ("zstd", "zstd"),
+]:
     # Several groups of rows, and pages without and with a dictionary.
     pyarrow.parquet.write_table(
         table, f"{name}.parquet", compression=codec, row_group_size=10, use_dictionary=name != "plain",
