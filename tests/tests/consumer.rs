@@ -10,6 +10,7 @@ use kafka_wire::client::{BatchReader, Client, ClientConfig, Consumer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, Fetched, IsolationLevel, ResetPolicy};
+use kafka_wire::protocol::ApiKey;
 use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
 use tokio::time::{Instant, timeout};
 
@@ -33,6 +34,8 @@ on_both_brokers!(
     a_small_buffer_delays_and_drops_nothing,
     polls_that_are_cancelled_lose_nothing,
     one_busy_partition_is_not_held_up_by_an_idle_one,
+    partitions_that_come_up_while_a_fetch_waits_are_read_at_once,
+    a_reset_of_many_partitions_is_one_request_and_then_one_fetch,
     a_topic_that_is_created_later_is_read_from_its_beginning,
     a_topic_that_was_created_again_is_an_error,
 );
@@ -416,6 +419,60 @@ async fn one_busy_partition_is_not_held_up_by_an_idle_one(broker: TestBroker) {
     assert_eq!(read_until(&mut consumer, Offset(60)).await.len(), 60);
     // If each fetch waited for a long poll of 500 ms, this would take half a minute.
     assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
+}
+
+/// With fetches that wait longer than any test: a partition that waits for the one in flight does not come.
+fn patient() -> ConsumerConfig {
+    let max_wait = Duration::from_secs(60);
+    ConsumerConfig { max_wait, reset: ResetPolicy::Earliest, ..ConsumerConfig::default() }
+}
+
+async fn partitions_that_come_up_while_a_fetch_waits_are_read_at_once(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let topic = broker.unique("t");
+    create_topic(&client, &topic, 3).await;
+    let [idle, paused, late] = [0, 1, 2].map(|index| TopicPartition::new(topic.as_str(), PartitionId(index)));
+    for partition in [&idle, &paused, &late] {
+        write(&client, partition, &["a", "b"]).await;
+    }
+    let mut consumer = Consumer::new(client.clone(), patient());
+    consumer.assign(paused.clone(), Offset(2));
+    consumer.pause(&paused);
+    consumer.assign(idle.clone(), Offset(0));
+    // The next fetch is in flight when the records of one are delivered.
+    assert_eq!(read_until(&mut consumer, Offset(2)).await, pairs(&[(0, "a"), (1, "b")]));
+    consumer.seek(&paused, Offset(1));
+    consumer.resume(&paused);
+    assert_eq!(read_until(&mut consumer, Offset(2)).await, pairs(&[(1, "b")]), "resumed");
+    consumer.assign(late.clone(), Offset(0));
+    assert_eq!(read_until(&mut consumer, Offset(2)).await, pairs(&[(0, "a"), (1, "b")]), "assigned");
+    consumer.seek(&idle, Offset(1));
+    assert_eq!(read_until(&mut consumer, Offset(2)).await, pairs(&[(1, "b")]), "sought");
+    // From then on all of them are waited for, whichever fetch they go by.
+    for partition in [&late, &paused, &idle] {
+        write(&client, partition, &["c"]).await;
+        assert_eq!(read_until(&mut consumer, Offset(3)).await, pairs(&[(2, "c")]), "{partition}");
+    }
+}
+
+async fn a_reset_of_many_partitions_is_one_request_and_then_one_fetch(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let topic = broker.unique("t");
+    create_topic(&client, &topic, 100).await;
+    let last = TopicPartition::new(topic.as_str(), PartitionId(99));
+    write(&client, &last, &["a"]).await;
+    let requests = |api| {
+        let metrics = client.metrics();
+        metrics.brokers.iter().filter_map(|broker| broker.apis.get(&api)).map(|api| api.requests).sum::<u64>()
+    };
+    let before = requests(ApiKey::ListOffsets);
+    let mut consumer = Consumer::new(client.clone(), patient());
+    for index in 0..100 {
+        consumer.assign_by_reset(TopicPartition::new(topic.as_str(), PartitionId(index)));
+    }
+    assert_eq!(read_until(&mut consumer, Offset(1)).await, pairs(&[(0, "a")]));
+    let asked = requests(ApiKey::ListOffsets) - before;
+    assert!(asked <= 10, "{asked} requests for 100 partitions");
 }
 
 async fn a_topic_that_is_created_later_is_read_from_its_beginning(broker: TestBroker) {

@@ -6,27 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::clock::now_ms;
 use super::lock::lock;
-use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane, RequestError};
-use crate::cluster::{OffsetSpec, TopicPartition};
+use super::lookup::look_up;
+use super::{CallOptions, Client, Lane, Node, OwnLane, RequestError};
+use crate::cluster::TopicPartition;
 use crate::consumer::{
-    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, NamedLeaders, Ticket,
-    Watermarks, at_version,
+    ConsumeError, ConsumerConfig, FetchFailure, FetchKind, Fetched, Fetcher, FetcherAction, Looked, Lookup,
+    NamedLeaders, Ticket, Watermarks, at_version,
 };
 use crate::metrics::{ConsumerCounters, ConsumerMetrics};
-use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
 use crate::protocol::offset_for_leader_epoch::OffsetForLeaderEpochResponse;
 use crate::time::Moment;
-use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampMs};
+use crate::types::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::Str;
 
 /// Reads the partitions that it is assigned, from the given offsets; it belongs to no group.
 ///
 /// A task in the background keeps one fetch per leader in flight, even while the application processes records,
 /// and parks received data up to [`ConsumerConfig::buffer_limit_bytes`]. It has connections of its own, because a fetch
-/// waits at the broker. Dropping the consumer ends the task and closes them.
+/// waits at the broker: one to each leader, and another one from the first time that a partition is assigned, sought or
+/// resumed while a fetch waits. Dropping the consumer ends the task and closes them.
 #[derive(Debug)]
 pub struct Consumer {
     shared: Arc<Shared>,
@@ -37,7 +37,10 @@ pub struct Consumer {
 #[derive(Debug)]
 struct Shared {
     client: Client,
+    /// The connections of regular fetches.
     lane: OwnLane,
+    /// The connections of extra fetches.
+    extra_lane: OwnLane,
     config: ConsumerConfig,
     fetcher: Mutex<Fetcher>,
     /// Wakes the task: something was assigned, or taken.
@@ -52,9 +55,10 @@ impl Consumer {
     #[must_use]
     pub fn new(client: Client, config: ConsumerConfig) -> Self {
         let fetcher = Mutex::new(Fetcher::new(config));
-        let (lane, work, data) = (client.own_lane(), Notify::new(), Notify::new());
+        let (lane, extra_lane) = (client.own_lane(), client.own_lane());
+        let (work, data) = (Notify::new(), Notify::new());
         let counters = ConsumerCounters::default();
-        let shared = Arc::new(Shared { client, lane, config, fetcher, work, data, counters });
+        let shared = Arc::new(Shared { client, lane, extra_lane, config, fetcher, work, data, counters });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
         Self { shared, task }
     }
@@ -225,7 +229,11 @@ impl Shared {
                 cluster = self.client.cluster();
                 continue;
             }
-            calls.spawn(perform(self.client.clone(), self.lane.lane(), self.config, action));
+            let lane = match &action {
+                FetcherAction::Fetch { kind: FetchKind::Extra, .. } => self.extra_lane.lane(),
+                _ => self.lane.lane(),
+            };
+            calls.spawn(perform(self.client.clone(), lane, self.config, action));
         }
         if fetcher.is_ready() {
             self.data.notify_one();
@@ -243,13 +251,18 @@ impl Shared {
             }
             Done::Checked(ticket, answer) => fetcher.handle_checked(now, ticket, answer),
             Done::Refreshed => fetcher.handle_refreshed(now),
-            Done::LookedUp(lookup, answer) => {
-                let Lookup { partition, policy, .. } = &lookup;
-                match answer {
-                    Ok(offset) => tracing::info!(%partition, %offset, ?policy, "the position was reset"),
-                    Err(code) => tracing::debug!(%partition, %code, ?policy, "no offset to reset the position to"),
+            Done::LookedUp(lookup, results) => {
+                let policy = lookup.policy;
+                for ((partition, _), result) in lookup.partitions.iter().zip(&results) {
+                    match result {
+                        Looked::Found(offset) => tracing::info!(%partition, %offset, ?policy, "the position was reset"),
+                        Looked::Led => tracing::debug!(%partition, "the leader is known"),
+                        Looked::Refused(code) => {
+                            tracing::debug!(%partition, %code, ?policy, "no offset to reset the position to");
+                        }
+                    }
                 }
-                fetcher.handle_lookup(now, &lookup, answer);
+                fetcher.handle_lookup(now, &lookup, &results);
             }
         }
     }
@@ -260,7 +273,7 @@ enum Done {
     Fetched(Ticket, Result<(i16, FetchResponse), FetchFailure>),
     Checked(Ticket, Result<OffsetForLeaderEpochResponse, FetchFailure>),
     Refreshed,
-    LookedUp(Lookup, Result<Offset, ErrorCode>),
+    LookedUp(Lookup, Vec<Looked>),
 }
 
 /// The consumer's task: drives the fetcher until the handle is dropped; its calls are dropped with it.
@@ -284,7 +297,7 @@ async fn run(shared: Arc<Shared>) {
 async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: FetcherAction) -> Done {
     match action {
         FetcherAction::Learn(_) => unreachable!("leaders are learnt without a request"),
-        FetcherAction::Fetch { broker, request, max_version, ticket } => {
+        FetcherAction::Fetch { broker, request, max_version, ticket, .. } => {
             let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
             let build = move |version| at_version(&request, version);
             let answer = client.request_by_version(Node::Broker(broker), lane, build, options).await;
@@ -302,8 +315,8 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: Fet
             Done::Refreshed
         }
         FetcherAction::Lookup(lookup) => {
-            let answer = look_up(&client, config, &lookup).await;
-            Done::LookedUp(lookup, answer)
+            let results = look_up(&client, config.isolation, &lookup).await;
+            Done::LookedUp(lookup, results)
         }
     }
 }
@@ -311,30 +324,6 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: Fet
 fn failure(broker: BrokerId, error: &RequestError) -> FetchFailure {
     tracing::debug!(%broker, %error, "fetch");
     if error.is_retriable() { FetchFailure::Unreachable } else { FetchFailure::Unsupported(error.to_string()) }
-}
-
-async fn look_up(client: &Client, config: ConsumerConfig, lookup: &Lookup) -> Result<Offset, ErrorCode> {
-    for query in lookup.policy.queries(TimestampMs(now_ms())) {
-        if let Some(offset) = list_one(client, config, lookup, query).await? {
-            return Ok(offset);
-        }
-    }
-    Err(ErrorCode::LEADER_NOT_AVAILABLE)
-}
-
-async fn list_one(
-    client: &Client,
-    config: ConsumerConfig,
-    lookup: &Lookup,
-    spec: OffsetSpec,
-) -> Result<Option<Offset>, ErrorCode> {
-    let listed = client.list_offsets(&[(lookup.partition.clone(), spec)], config.isolation).await;
-    let listed = listed.map_err(|error| match error {
-        MetadataError::Topic { code, .. } | MetadataError::Partition { code, .. } if !code.is_retriable() => code,
-        // The client has retried already; the remaining errors may pass later, as that of a missing topic does.
-        _ => ErrorCode::LEADER_NOT_AVAILABLE,
-    })?;
-    Ok(listed.first().and_then(|listed| listed.offset))
 }
 
 /// Sleeps until the client's clock shows `moment`; for ever if it is `None`.

@@ -59,6 +59,7 @@ mod group_transact_session;
 mod lane;
 mod leader_round;
 mod lock;
+mod lookup;
 mod metadata;
 #[cfg(feature = "oauth")]
 mod oauth;

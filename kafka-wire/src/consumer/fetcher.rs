@@ -10,24 +10,26 @@
 //! A leader that has followed another one, or says "out of range", is first asked whether its log still has the records
 //! that were read (`truncation`).
 //!
-//! One fetch per broker is in flight as long as the buffer has room, also while the reader processes what it has taken.
-//! With each broker there is a fetch session, so that requests name only what has changed.
+//! One fetch per broker is in flight as long as the buffer has room, also while the reader processes what it has taken;
+//! partitions that come up while it waits for records go by an extra one (`flights`). With each broker there is a fetch
+//! session, so that requests name only what has changed.
 //! Data for a partition that was sought or unassigned meanwhile is dropped; the number of the assignment tells.
 
+mod lookups;
 mod responses;
 mod truncation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::epochs::EpochHistory;
+pub use self::lookups::{Looked, Lookup};
 use super::fetched::Fetched;
-use super::plan::{self, Asked, Brokers, Plans, Ticket};
-use super::positions::{Assigned, Positions, State};
+use super::flights::{FetchKind, Flights};
+use super::plan::{self, Brokers, Plans, Ticket};
+use super::positions::{Positions, State};
 use super::session::{FIRST_VERSION_WITH_IDS, FetchSession};
-use super::{ConsumeError, ConsumerConfig, ResetPolicy, Watermarks};
+use super::{ConsumeError, ConsumerConfig, Watermarks};
 use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
-use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchRequest;
 use crate::protocol::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::time::Moment;
@@ -41,10 +43,7 @@ pub struct Fetcher {
     /// The consumer's rack; empty for none.
     rack: Str,
     positions: Positions,
-    /// Brokers with a fetch in flight, and the bytes reserved for its response.
-    busy: BTreeMap<BrokerId, usize>,
-    /// The moments before which a broker is not asked again: see [`ConsumerConfig::pause_per_partition`].
-    resting: BTreeMap<BrokerId, Moment>,
+    flights: Flights,
     /// Whether a partition was left out of the last plans for lack of room.
     lacks_room: bool,
     /// The version of each broker's last response.
@@ -82,6 +81,8 @@ pub enum FetcherAction {
     Fetch {
         /// The broker to send it to: the leader of the partitions, or a replica of them near the consumer.
         broker: BrokerId,
+        /// Its kind; fetches of different kinds need different connections.
+        kind: FetchKind,
         /// The request.
         request: FetchRequest,
         /// The newest version that can carry it, if that is not the newest known.
@@ -102,7 +103,7 @@ pub enum FetcherAction {
     Learn(NamedLeaders),
     /// Refresh the metadata of these topics, then call [`Fetcher::handle_refreshed`].
     Refresh(Vec<Str>),
-    /// Look up the offset to go on at, and pass it to [`Fetcher::handle_lookup`].
+    /// Look up the offsets to go on at, and pass the results to [`Fetcher::handle_lookup`].
     Lookup(Lookup),
 }
 
@@ -113,16 +114,6 @@ pub struct NamedLeaders {
     pub hints: Vec<LeaderHint>,
     /// Their addresses.
     pub brokers: Vec<Broker>,
-}
-
-/// The look-up of an offset of a partition, by the reset policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lookup {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// Never [`ResetPolicy::None`].
-    pub policy: ResetPolicy,
-    assignment: u64,
 }
 
 /// The reason why a fetch has no response.
@@ -143,8 +134,7 @@ impl Fetcher {
             config,
             rack: Str::EMPTY,
             positions: Positions::default(),
-            busy: BTreeMap::new(),
-            resting: BTreeMap::new(),
+            flights: Flights::default(),
             lacks_room: false,
             versions: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -283,7 +273,7 @@ impl Fetcher {
     /// The next instruction, if any, given the known state of the cluster.
     pub fn poll(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         let learn = self.named.take().map(FetcherAction::Learn);
-        learn.or_else(|| self.lookup(now)).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
+        learn.or_else(|| self.lookup(now, cluster)).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
     }
 
     /// The time at which [`poll`](Self::poll) may have something to do, if nothing else happens before.
@@ -298,29 +288,12 @@ impl Fetcher {
             State::Fetchable(from) | State::NeedsReset(from) => Some(from),
             State::InFlight | State::Checking | State::Resetting | State::Stopped => None,
         });
-        let resting = self.resting.values().copied();
-        waiting.chain(resting).chain(refresh).filter(|&moment| moment > now).min()
-    }
-
-    fn lookup(&mut self, now: Moment) -> Option<FetcherAction> {
-        let policy = self.config.reset;
-        let due = |assigned: &Assigned| matches!(assigned.state, State::NeedsReset(from) if from <= now);
-        loop {
-            let (partition, assigned) = self.positions.iter_mut().find(|(_, assigned)| due(assigned))?;
-            assigned.state = State::Resetting;
-            let (partition, assignment) = (partition.clone(), assigned.assignment);
-            if policy != ResetPolicy::None {
-                return Some(FetcherAction::Lookup(Lookup { partition, policy, assignment }));
-            }
-            // Without a policy, only a partition that never had a position comes here.
-            self.stop(&partition.clone(), assignment, ConsumeError::NoOffset { partition });
-        }
+        waiting.chain(self.flights.rests()).chain(refresh).filter(|&moment| moment > now).min()
     }
 
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
-        let reserved: usize = self.busy.values().sum();
-        let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
-        let brokers = Brokers { cluster, busy: &self.busy, resting: &self.resting, versions: &self.versions };
+        let room_bytes = self.room_bytes(FetchKind::Regular);
+        let brokers = Brokers { cluster, flights: &self.flights, versions: &self.versions };
         let Plans { fetches, mut checks, leaderless, leaves_out } =
             plan::plan(&self.positions, brokers, &self.config, now);
         self.stale.extend(leaderless);
@@ -328,28 +301,40 @@ impl Fetcher {
         if let Some((leader, asked)) = checks.pop_first() {
             return Some(self.check(leader, asked));
         }
-        if room_bytes == 0 {
-            return None;
-        }
+        let fits = |plan: &plan::Plan| self.room_bytes(plan.kind) > 0;
+        let fetches: Vec<_> = fetches.into_iter().filter(fits).collect();
         let mut plan = fetches.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
+        let room_bytes = self.room_bytes(plan.kind);
         let version = self.versions.get(&plan.broker).copied();
         let settings = (&self.config, &self.rack);
         let (mut request, max_version) = plan::request(&mut plan, &self.positions, settings, room_bytes, version);
-        let has_ids = max_version.is_none() && version.is_none_or(|version| version >= FIRST_VERSION_WITH_IDS);
-        self.sessions.entry(plan.broker).or_default().apply(&mut request, has_ids);
+        let (broker, kind) = (plan.broker, plan.kind);
+        self.flights.begin(broker, kind, now + plan.wait, room_bytes.min(self.config.max_bytes as usize));
+        if kind == FetchKind::Regular {
+            let has_ids = max_version.is_none() && version.is_none_or(|version| version >= FIRST_VERSION_WITH_IDS);
+            self.sessions.entry(broker).or_default().apply(&mut request, has_ids);
+            let count = u32::try_from(plan.asked.len()).unwrap_or(u32::MAX);
+            let pause = self.config.pause_per_partition.saturating_mul(count);
+            self.flights.rest(broker, now + pause.min(self.config.max_wait));
+        }
         for asked in &plan.asked {
             if let Some(assigned) = self.positions.find_mut(&asked.partition) {
                 assigned.state = State::InFlight;
                 assigned.topic_id = asked.topic_id;
             }
         }
-        let reserved_bytes = room_bytes.min(self.config.max_bytes as usize);
-        let broker = plan.broker;
-        self.busy.insert(broker, reserved_bytes);
-        let pause = self.config.pause_per_partition.saturating_mul(u32::try_from(plan.asked.len()).unwrap_or(u32::MAX));
-        self.resting.insert(broker, now + pause.min(self.config.max_wait));
-        let ticket = Ticket { broker, reserved_bytes, asked: plan.asked };
-        Some(FetcherAction::Fetch { broker, request, max_version, ticket })
+        let ticket = Ticket { broker, kind, asked: plan.asked };
+        Some(FetcherAction::Fetch { broker, kind, request, max_version, ticket })
+    }
+
+    /// Bytes that the response to a fetch of this kind may have. Those for an extra one are not held against what is
+    /// promised to regular ones, which is often all that there is.
+    fn room_bytes(&self, kind: FetchKind) -> usize {
+        let free_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes);
+        match kind {
+            FetchKind::Regular => free_bytes.saturating_sub(self.flights.reserved_bytes()),
+            FetchKind::Extra => free_bytes.min(self.config.max_partition_bytes as usize),
+        }
     }
 
     /// Removes partitions from a plan whose topic is not the one that their position belongs to.
@@ -381,55 +366,10 @@ impl Fetcher {
     pub fn handle_refreshed(&mut self, now: Moment) {
         self.refresh = Refresh::From(now + REFRESH_INTERVAL_MIN);
     }
-
-    /// Handles the result of a look-up: the offset, or the reason why there is none.
-    pub fn handle_lookup(&mut self, now: Moment, lookup: &Lookup, answer: Result<Offset, ErrorCode>) {
-        let Some(assigned) = self.positions.current(&lookup.partition, lookup.assignment) else { return };
-        if assigned.state != State::Resetting {
-            return;
-        }
-        match answer {
-            Ok(offset) => {
-                assigned.position = offset.0;
-                // Parked data was received before, and is delivered before.
-                if assigned.parked_bytes == 0 {
-                    assigned.delivered = offset.0;
-                }
-                assigned.epochs = EpochHistory::default();
-                assigned.checked = None;
-                assigned.topic_id = Uuid::ZERO;
-                assigned.state = State::Fetchable(now);
-            }
-            Err(code) if code.is_retriable() => {
-                assigned.failures = assigned.failures.saturating_add(1);
-                assigned.state = State::NeedsReset(now + retry_delay(assigned.failures));
-                self.stale.insert(lookup.partition.topic.clone());
-            }
-            Err(code) => {
-                let offset = Offset(assigned.position);
-                let error = ConsumeError::Refused { partition: lookup.partition.clone(), offset, code };
-                self.stop(&lookup.partition.clone(), lookup.assignment, error);
-            }
-        }
-    }
 }
 
-/// The end of the reading of a partition, or its new beginning.
+/// The end of the reading of a partition.
 impl Fetcher {
-    fn reset_or_stop(&mut self, now: Moment, asked: &Asked, error: ConsumeError) {
-        match self.config.reset {
-            ResetPolicy::None => self.stop(&asked.partition, asked.assignment, error),
-            ResetPolicy::Earliest | ResetPolicy::Latest | ResetPolicy::ByDuration(_) => {
-                if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
-                    // A leader may refuse the very offset that it names as its first one.
-                    let pause = if assigned.failures == 0 { Duration::ZERO } else { retry_delay(assigned.failures) };
-                    assigned.failures = assigned.failures.saturating_add(1);
-                    assigned.state = State::NeedsReset(now + pause);
-                }
-            }
-        }
-    }
-
     /// Stops the partition; the reader gets the error after all data that was received before.
     fn stop(&mut self, partition: &TopicPartition, assignment: u64, error: ConsumeError) {
         let Some(assigned) = self.positions.current(partition, assignment) else { return };

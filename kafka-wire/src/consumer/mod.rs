@@ -5,8 +5,9 @@
 //! `client::GroupConsumer` and `client::Consumer`.
 //!
 //! [`Fetcher`] is the state machine: it knows the assigned partitions, plans one fetch request per leader at a time,
-//! handles the responses, and parks received data until it is polled. [`Fetched`] is the result of a poll:
-//! batches of one partition, still in the frame that they arrived in.
+//! and another one for partitions that come up while that waits ([`FetchKind`]), handles the responses, and parks
+//! received data until it is polled. [`Fetched`] is the result of a poll: batches of one partition, still in the frame
+//! that they arrived in.
 //! [`ReadToEnd`] is for partitions that are read once.
 //!
 //! A fetch goes to the leader of its partitions, or to the replica that a leader names as near (KIP-392).
@@ -15,6 +16,7 @@ mod epochs;
 mod error;
 mod fetched;
 mod fetcher;
+mod flights;
 mod isolation;
 mod kept;
 mod plan;
@@ -26,7 +28,8 @@ use std::time::Duration;
 
 pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
-pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup, NamedLeaders};
+pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Looked, Lookup, NamedLeaders};
+pub use self::flights::FetchKind;
 pub use self::kept::{BatchRecords, ConsumerRecord};
 pub use self::plan::{Ticket, at_version};
 pub use self::positions::Watermarks;
@@ -57,7 +60,8 @@ pub struct ConsumerConfig {
     /// of both; 10 us a partition let 500 partitions be asked for every 5 ms.
     pub pause_per_partition: Duration,
     /// Most received bytes that are parked until they are polled. At the limit fetching pauses; nothing is dropped.
-    /// It may be exceeded by one batch per leader. Bytes that a poll has returned do not count. Default 50 MB.
+    /// It may be exceeded by one batch per leader, and by one response of `max_partition_bytes` per leader for
+    /// partitions that come up while a fetch waits. Bytes that a poll has returned do not count. Default 50 MB.
     pub buffer_limit_bytes: usize,
     /// The reaction to a position that is outside of the log, or missing at the start. Default: an error.
     pub reset: ResetPolicy,

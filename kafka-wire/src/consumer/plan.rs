@@ -10,11 +10,15 @@
 //! While a partition of the leader is left out because enough of it is parked, the fetch of the others waits only
 //! briefly: otherwise the one fetch in flight would hold up the busy partition for a whole `max_wait` once the
 //! application has caught up with the parked data.
+//!
+//! A partition that is assigned, sought or resumed while the fetch of its broker waits for records is asked for by an
+//! extra fetch beside it: see [`FetchKind::Extra`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ConsumerConfig;
+use super::flights::{BRIEF_WAIT, FetchKind, Flights};
 use super::positions::{Assigned, Positions, State};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -26,8 +30,7 @@ use crate::wire::{Str, Uuid};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ticket {
     pub(super) broker: BrokerId,
-    /// Bytes of the buffer that the response may fill.
-    pub(super) reserved_bytes: usize,
+    pub(super) kind: FetchKind,
     pub(super) asked: Vec<Asked>,
 }
 
@@ -62,9 +65,12 @@ impl Asked {
 }
 
 /// The partitions for one fetch from a broker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Plan {
     pub(super) broker: BrokerId,
+    pub(super) kind: FetchKind,
+    /// Time for which the broker may wait for records.
+    pub(super) wait: Duration,
     pub(super) asked: Vec<Asked>,
     /// Whether a partition of the broker is left out because enough of it is parked.
     pub(super) leaves_out: bool,
@@ -74,10 +80,7 @@ pub(super) struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Brokers<'a> {
     pub(super) cluster: &'a Cluster,
-    /// Those with a fetch in flight.
-    pub(super) busy: &'a BTreeMap<BrokerId, usize>,
-    /// The moments before which there is no next fetch.
-    pub(super) resting: &'a BTreeMap<BrokerId, Moment>,
+    pub(super) flights: &'a Flights,
     /// The version of each one's last response to a fetch.
     pub(super) versions: &'a BTreeMap<BrokerId, i16>,
 }
@@ -85,7 +88,7 @@ pub(super) struct Brokers<'a> {
 /// The next requests.
 #[derive(Debug, Default)]
 pub(super) struct Plans {
-    /// The fetches, one for each broker that has none in flight.
+    /// The fetches, at most one for each broker.
     pub(super) fetches: Vec<Plan>,
     /// The partitions whose leader is to be asked whether it has the records before the position.
     pub(super) checks: BTreeMap<BrokerId, Vec<Asked>>,
@@ -97,8 +100,7 @@ pub(super) struct Plans {
 
 /// Plans the next requests.
 pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &ConsumerConfig, now: Moment) -> Plans {
-    let Brokers { cluster, busy, resting, versions } = brokers;
-    let may_fetch = |broker| !busy.contains_key(&broker) && resting.get(&broker).is_none_or(|until| *until <= now);
+    let Brokers { cluster, flights, versions } = brokers;
     let mut plans: BTreeMap<BrokerId, Plan> = BTreeMap::new();
     let mut checks: BTreeMap<BrokerId, Vec<Asked>> = BTreeMap::new();
     let mut leaderless: Vec<Str> = Vec::new();
@@ -119,10 +121,9 @@ pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &Consume
         }
         let replica = assigned.replica.filter(|(broker, until)| now < *until && cluster.broker(*broker).is_some());
         let broker = replica.map_or(leader, |(broker, _)| broker);
-        if !may_fetch(broker) {
-            continue;
-        }
-        let plan = plans.entry(broker).or_insert_with(|| Plan { broker, ..Plan::default() });
+        let Some((kind, wait)) = flights.next(broker, now, config.max_wait) else { continue };
+        let plan =
+            plans.entry(broker).or_insert_with(|| Plan { broker, kind, wait, asked: Vec::new(), leaves_out: false });
         if assigned.parked_bytes >= config.max_partition_bytes as usize {
             plan.leaves_out = true;
         } else if from <= now {
@@ -130,7 +131,8 @@ pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &Consume
         }
     }
     let leaves_out = plans.values().any(|plan| plan.leaves_out);
-    let fetches = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
+    let mut fetches: Vec<Plan> = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
+    fetches.iter_mut().filter(|plan| plan.leaves_out).for_each(|plan| plan.wait = plan.wait.min(BRIEF_WAIT));
     Plans { fetches, checks, leaderless, leaves_out }
 }
 
@@ -152,8 +154,8 @@ pub(super) fn needs_check(assigned: &Assigned, epoch: LeaderEpoch, version: Opti
     }
 }
 
-/// The request for a plan, and the newest version that can carry it. `room_bytes` is the free room of the buffer,
-/// `version` that of the broker's last response.
+/// The request for a plan, outside of a fetch session, and the newest version that can carry it. `room_bytes` is the
+/// free room of the buffer, `version` that of the broker's last response.
 pub(super) fn request(
     plan: &mut Plan,
     positions: &Positions,
@@ -184,9 +186,8 @@ pub(super) fn request(
             ..FetchPartition::default()
         });
     }
-    let max_wait = if plan.leaves_out { config.max_wait.min(BRIEF_WAIT) } else { config.max_wait };
     let request = FetchRequest {
-        max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
+        max_wait_ms: i32::try_from(plan.wait.as_millis()).unwrap_or(i32::MAX),
         min_bytes: clamp(config.min_bytes as usize),
         max_bytes: clamp(room_bytes.min(config.max_bytes as usize)),
         isolation_level: config.isolation.code(),
@@ -230,4 +231,3 @@ const FIRST_VERSION_WITH_EPOCHS: i16 = 12;
 const FIRST_VERSION_WITH_RACKS: i16 = 11;
 /// First version with sessions. Source: FetchRequest.json.
 const FIRST_VERSION_WITH_SESSIONS: i16 = 7;
-const BRIEF_WAIT: Duration = Duration::from_millis(10);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{FetchFailure, Fetcher, Parked, retry_delay};
 use crate::cluster::{Broker, LeaderHint, TopicPartition};
 use crate::consumer::fetched::Fetched;
+use crate::consumer::flights::FetchKind;
 use crate::consumer::isolation::AbortedTransactions;
 use crate::consumer::plan::{Asked, Ticket, needs_check};
 use crate::consumer::positions::{State, Watermarks};
@@ -23,8 +24,8 @@ use crate::wire::{Str, Uuid};
 impl Fetcher {
     /// Handles the response to a fetch with its version, or the reason why there is none.
     pub fn handle_fetched(&mut self, now: Moment, ticket: Ticket, answer: Result<(i16, FetchResponse), FetchFailure>) {
-        self.busy.remove(&ticket.broker);
-        if answer.is_err() {
+        self.flights.end(ticket.broker, ticket.kind);
+        if answer.is_err() && ticket.kind == FetchKind::Regular {
             self.sessions.entry(ticket.broker).or_default().handle_failure(None);
         }
         match answer {
@@ -50,10 +51,10 @@ impl Fetcher {
     }
 
     fn handle_response(&mut self, now: Moment, ticket: &Ticket, version: i16, response: FetchResponse) {
-        let session = self.sessions.entry(ticket.broker).or_default();
+        let session = (ticket.kind == FetchKind::Regular).then(|| self.sessions.entry(ticket.broker).or_default());
         if response.error_code != ErrorCode::NONE.0 {
             let code = ErrorCode(response.error_code);
-            let is_of_session = session.handle_failure(Some(code));
+            let is_of_session = session.is_some_and(|session| session.handle_failure(Some(code)));
             for asked in &ticket.asked {
                 match is_of_session {
                     true => self.fetch_again(now, asked),
@@ -62,7 +63,9 @@ impl Fetcher {
             }
             return;
         }
-        session.handle_response(response.session_id, version);
+        if let Some(session) = session {
+            session.handle_response(response.session_id, version);
+        }
         let endpoints = response.node_endpoints;
         self.answers += 1;
         let parked_before = self.parked_bytes;
@@ -91,7 +94,7 @@ impl Fetcher {
             }));
         }
         if self.parked_bytes.saturating_sub(parked_before) >= ConsumerConfig::LARGE_RESPONSE_BYTES {
-            self.resting.remove(&ticket.broker);
+            self.flights.wake(ticket.broker);
         }
         // In a session, a response leaves out the partitions without news.
         for asked in unanswered.into_values() {

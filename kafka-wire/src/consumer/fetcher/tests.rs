@@ -1,5 +1,6 @@
 //! Scripts against the leaders, in virtual time.
 
+mod extra;
 mod places;
 mod session;
 mod truncation;
@@ -8,7 +9,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::compression::{Compression, Decompressed};
-use crate::consumer::{Fetched, IsolationLevel, at_version};
+use crate::consumer::{Fetched, IsolationLevel, ResetPolicy, at_version};
+use crate::protocol::ErrorCode;
 use crate::protocol::fetch::{AbortedTransaction, FetchResponse, FetchableTopicResponse, PartitionData};
 use crate::protocol::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -354,13 +356,13 @@ fn a_position_outside_of_the_log_follows_the_policy() {
     let mut script = Script::reading(config, 5);
     script.receive_error(ErrorCode::OFFSET_OUT_OF_RANGE);
     let Some(FetcherAction::Lookup(lookup)) = script.poll() else { panic!("a look-up") };
-    assert_eq!((&lookup.partition, lookup.policy), (&tp(0), ResetPolicy::Earliest));
-    script.fetcher.handle_lookup(script.now, &lookup, Err(ErrorCode::LEADER_NOT_AVAILABLE));
+    assert_eq!((&lookup.partitions, lookup.policy), (&vec![(tp(0), LeaderEpoch(3))], ResetPolicy::Earliest));
+    script.fetcher.handle_lookup(script.now, &lookup, &[Looked::Refused(ErrorCode::LEADER_NOT_AVAILABLE)]);
     assert!(matches!(script.poll(), Some(FetcherAction::Refresh(_))));
     script.now = script.fetcher.next_timeout(script.now).unwrap();
     let Some(FetcherAction::Lookup(again)) = script.poll() else { panic!("a look-up") };
-    script.fetcher.handle_lookup(script.now, &again, Ok(Offset(30)));
-    script.fetcher.handle_lookup(script.now, &lookup, Ok(Offset(0)));
+    script.fetcher.handle_lookup(script.now, &again, &[Looked::Found(Offset(30))]);
+    script.fetcher.handle_lookup(script.now, &lookup, &[Looked::Found(Offset(0))]);
     let (request, _) = script.fetch();
     assert_eq!(request.topics[0].partitions[0].fetch_offset, 30, "an answer that nobody waits for changes nothing");
 }
@@ -377,7 +379,9 @@ fn an_offset_that_is_named_and_refused_again_and_again_is_no_hot_loop() {
                 let code = ErrorCode::OFFSET_OUT_OF_RANGE.0;
                 script.answer(ticket, vec![PartitionData { error_code: code, ..Default::default() }]);
             }
-            Some(FetcherAction::Lookup(lookup)) => script.fetcher.handle_lookup(script.now, &lookup, Ok(Offset(7))),
+            Some(FetcherAction::Lookup(lookup)) => {
+                script.fetcher.handle_lookup(script.now, &lookup, &[Looked::Found(Offset(7))]);
+            }
             Some(other) => panic!("{other:?}"),
             None => script.now = script.fetcher.next_timeout(script.now).unwrap_or(end),
         }

@@ -10,6 +10,7 @@
 
 use super::{FetchFailure, Fetcher, FetcherAction, Parked, retry_delay};
 use crate::cluster::TopicPartition;
+use crate::consumer::flights::FetchKind;
 use crate::consumer::plan::{Asked, Ticket};
 use crate::consumer::positions::State;
 use crate::consumer::{ConsumeError, ResetPolicy};
@@ -44,7 +45,7 @@ impl Fetcher {
             }
         }
         let request = OffsetForLeaderEpochRequest { replica_id: CLIENT, topics, ..Default::default() };
-        FetcherAction::Check { broker, request, ticket: Ticket { broker, reserved_bytes: 0, asked } }
+        FetcherAction::Check { broker, request, ticket: Ticket { broker, kind: FetchKind::Regular, asked } }
     }
 
     /// Handles the response to a check, or the reason why there is none.

@@ -82,7 +82,7 @@ fn a_topic_that_was_created_again_replaces_the_one_before_it() {
     script.cluster = cluster(new, &[1]);
     assert_eq!(script.poll(), None, "the position belongs to the former topic");
     let Some(FetcherAction::Lookup(lookup)) = script.poll() else { panic!("a look-up") };
-    script.fetcher.handle_lookup(script.now, &lookup, Ok(Offset(0)));
+    script.fetcher.handle_lookup(script.now, &lookup, &[Looked::Found(Offset(0))]);
     let (request, _) = script.fetch();
     assert_eq!((request.topics[0].topic_id, named(&request)), (new, vec![(0, 0)]));
     assert_eq!(forgotten(&request), [(TOPIC_ID, 0)]);

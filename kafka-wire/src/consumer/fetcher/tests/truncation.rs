@@ -267,7 +267,7 @@ fn a_log_that_was_cut_is_told_from_records_that_were_deleted() {
         let (_, ticket) = check(&mut script);
         answer_check(&mut script, ticket, epoch, end_offset);
         let Some(FetcherAction::Lookup(lookup)) = script.poll() else { panic!("a look-up") };
-        script.fetcher.handle_lookup(script.now, &lookup, Ok(Offset(30)));
+        script.fetcher.handle_lookup(script.now, &lookup, &[Looked::Found(Offset(30))]);
         assert_eq!(next_fetch(&mut script), (30, -1));
     }
 }
