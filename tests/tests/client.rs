@@ -4,7 +4,7 @@
 use std::slice::from_ref;
 use std::time::Duration;
 
-use conformance::{TestBroker, eventually, kafka_version, on_both_brokers, on_every_broker};
+use conformance::{TestBroker, eventually, kafka_version, on_both_brokers, on_every_broker, skip};
 use kafka_wire::admin::{NewTopic, OffsetSpec, TopicError};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, MetadataError, Node, RequestError};
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
@@ -16,10 +16,13 @@ use kafka_wire::session::{BrokerVersions, FrameSplitter};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use kafka_wire::wire::{Reader, Str};
 use testkit::broker::{Broker, BrokerConfig};
+use testkit::fault::{Action, Rule};
+use testkit::proxy::Proxy;
 use testkit::real::KafkaVersion;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 on_every_broker!(the_finalized_transaction_version_is_known);
 
@@ -34,6 +37,7 @@ on_both_brokers!(
     many_requests_share_a_connection,
     old_versions_work_too,
     a_cut_connection_is_replaced,
+    a_broker_that_is_silent_about_metadata_is_passed_over,
     a_version_from_the_future_is_refused_in_the_oldest_words,
     a_node_that_was_not_meant_says_so,
 );
@@ -280,6 +284,27 @@ async fn a_cut_connection_is_replaced(broker: TestBroker) {
     for _ in 0..3 {
         client.metadata(&[]).await.expect("there is another way");
     }
+}
+
+/// The answer is lost for good, while the connection stays open. The broker has two addresses here, which count as two
+/// brokers.
+async fn a_broker_that_is_silent_about_metadata_is_passed_over(broker: TestBroker) {
+    let Some(port) = broker.bootstrap().strip_prefix("127.0.0.1:") else {
+        return skip("a_broker_that_is_silent_about_metadata_is_passed_over", "the broker has one name only");
+    };
+    let servers = format!("127.0.0.1:{port},localhost:{port}");
+    let proxy = Proxy::default();
+    let client = Client::connect_with(ClientConfig::new(&servers), proxy.connector()).await.expect("it listens");
+    let topic = broker.unique("t");
+    client.create_topics(&[NewTopic::new(topic.as_str(), 1)]).await.expect("the broker answers");
+    for api in [ApiKey::Metadata, ApiKey::FindCoordinator] {
+        proxy.inject(Rule { api_key: api.into(), nth: 1, action: Action::DropRequest });
+    }
+    let start = Instant::now();
+    client.leader(&topic, PartitionId(0)).await.expect("the other address answers");
+    client.coordinator(CoordinatorKind::Group, &topic).await.expect("the other address answers");
+    // A request has 30 s.
+    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
 }
 
 /// The basis of the client's fallback: the refusal has the header and the body of v0, and lists ApiVersions (KIP-511).

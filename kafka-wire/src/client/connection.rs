@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -91,6 +92,8 @@ pub(super) struct ConnectionParts {
     /// The authentication that is sent to the broker.
     pub(super) sasl: Option<Sasl>,
     pub(super) health: Arc<Mutex<Health>>,
+    /// Cleared by every answer.
+    pub(super) is_silent: Arc<AtomicBool>,
     pub(super) commands: mpsc::Receiver<Command>,
     /// Updated with the cluster's features each time versions are negotiated.
     pub(super) features: Arc<Features>,
@@ -343,10 +346,14 @@ impl Driver {
                         *is_ready = true;
                     }
                     lock(&self.parts.health).succeeded();
+                    self.parts.is_silent.store(false, Ordering::Relaxed);
                     self.parts.counters.connected();
                     self.parts.features.note(&versions);
                 }
-                SessionEvent::Answered { tag, version, body } => drop(tag.send(Ok(RawAnswer { version, body }))),
+                SessionEvent::Answered { tag, version, body } => {
+                    self.parts.is_silent.store(false, Ordering::Relaxed);
+                    drop(tag.send(Ok(RawAnswer { version, body })));
+                }
                 SessionEvent::Written { tag } => self.unanswered.push(tag),
                 SessionEvent::Failed { tag, failure } => {
                     if !matches!(failure, CallFailure::Unanswered(_)) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::lock::lock;
-use super::{CallOptions, Client, CoordinatorError, Lane, Node};
+use super::{Client, CoordinatorError};
 use crate::cluster::{Broker, CoordinatorKind};
 use crate::protocol::ErrorCode;
 use crate::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -54,8 +54,7 @@ impl Client {
 
     async fn find_coordinator(&self, kind: CoordinatorKind, key: &Str) -> Result<BrokerId, CoordinatorError> {
         let build = question(kind, key.clone());
-        let answer = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await;
-        let (response, version) = answer?;
+        let (response, version) = self.ask_any(build).await?;
         let refused = |code| CoordinatorError::Refused { kind, key: key.clone(), code };
         let found = single(response, version).ok_or_else(|| refused(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
         ErrorCode(found.error_code).ok().map_err(refused)?;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::lock::lock;
 use super::pool::{Submission, Target};
 use super::request::Delivered;
-use super::{
-    Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, Node, NotSentCause, RequestError,
-};
+use super::{Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};
 use crate::cluster::{Broker, Cluster, LeaderHint, Topic, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::ApiVersionsRequest;
@@ -89,8 +87,9 @@ impl Client {
 
     /// Requests the description of `topics` (if empty, only of the brokers), merges it, and returns the whole.
     ///
-    /// Retries until a broker answers or `request_timeout` is over. A topic that does not exist is no error of this
-    /// method, but of [`Topic::error`]. The request never creates topics. Cancel safe.
+    /// Retries until a broker answers or `request_timeout` is over; while one is silent, others are asked, a second
+    /// apart. A topic that does not exist is no error of this method, but of [`Topic::error`]. The request never
+    /// creates topics. Cancel safe.
     ///
     /// # Errors
     /// No broker answered; this is the last failure.
@@ -109,7 +108,7 @@ impl Client {
         }
     }
 
-    /// Asks one broker for the names of all topics but Kafka's own, sorted: those that this client may describe. Not
+    /// Asks for the names of all topics but Kafka's own, sorted: those that this client may describe. Not
     /// retried.
     ///
     /// # Errors
@@ -121,7 +120,7 @@ impl Client {
             allow_auto_topic_creation: version < 4,
             ..MetadataRequest::default()
         };
-        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let (response, _) = self.ask_any(build).await?;
         let topics = response.topics.into_iter().filter(|topic| !topic.is_internal && topic.error_code == 0);
         let mut names: Vec<Str> = topics.filter_map(|topic| topic.name.map(|name| name.detached())).collect();
         names.sort_unstable();
@@ -137,7 +136,7 @@ impl Client {
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
-        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let (response, _) = self.ask_any(build).await?;
         let known = response.topics.into_iter().filter(|topic| ErrorCode(topic.error_code).is_none());
         Ok(known.filter_map(|topic| Some((topic.topic_id, topic.name?.detached()))).collect())
     }
@@ -239,12 +238,12 @@ impl Client {
         self.refresh(std::slice::from_ref(name)).await
     }
 
-    /// Sends a request to one broker, whichever can be reached, and merges the response.
+    /// Sends a request to one broker, or more if that is silent, and merges the first response.
     ///
     /// The request always has the whole `request_timeout`: a shorter one would end a connection that others use.
     pub(super) async fn refresh(&self, topics: &[Str]) -> Result<(), RequestError> {
         let submission = self.submission(Arc::new(ByVersion(question(topics))), CallOptions::default());
-        let delivered = self.call_any(Lane::General, &submission).await?;
+        let delivered = self.inquire(&submission).await?;
         self.merge(topics, delivered)
     }
 

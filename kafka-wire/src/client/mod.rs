@@ -56,6 +56,7 @@ mod features;
 mod group;
 mod group_consumer;
 mod group_transact_session;
+mod inquiry;
 mod lane;
 mod leader_round;
 mod lock;

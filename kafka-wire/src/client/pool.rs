@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -57,6 +57,8 @@ struct Slot {
     counters: Arc<BrokerCounters>,
     commands: Option<mpsc::Sender<Command>>,
     health: Arc<Mutex<Health>>,
+    /// Whether a request had no answer for longer than a broker needs, and nothing else had one since.
+    is_silent: Arc<AtomicBool>,
 }
 
 impl Pool {
@@ -165,12 +167,21 @@ impl Pool {
         lock(&self.slots).retain(|(_, of), _| *of != lane);
     }
 
-    /// Whether a request to `target` would go to an open connection, could open one at once, or would have to wait.
+    /// Whether a request to `target` would go to an open connection, could open one at once, or would have to wait,
+    /// perhaps in vain.
     pub(super) fn readiness(&self, target: Target) -> Readiness {
         match lock(&self.slots).get(&(target, Lane::General)) {
             Some(slot) if !lock(&slot.health).is_ready(self.now()) => Readiness::Failing,
+            Some(slot) if slot.is_silent.load(Ordering::Relaxed) => Readiness::Silent,
             Some(slot) if slot.commands.as_ref().is_some_and(|commands| !commands.is_closed()) => Readiness::Open,
             Some(_) | None => Readiness::Idle,
+        }
+    }
+
+    /// Notes that a request on the general connection to `target` has no answer after longer than a broker needs.
+    pub(super) fn note_silence(&self, target: Target) {
+        if let Some(slot) = lock(&self.slots).get(&(target, Lane::General)) {
+            slot.is_silent.store(true, Ordering::Relaxed);
         }
     }
 
@@ -192,7 +203,7 @@ impl Pool {
     fn slot(&self, endpoint: Endpoint) -> Slot {
         let health = Arc::new(Mutex::new(Health::new(self.backoff())));
         let counters = self.counters.broker(endpoint.broker, &endpoint.address.to_string());
-        Slot { endpoint: Arc::new(endpoint), counters, commands: None, health }
+        Slot { endpoint: Arc::new(endpoint), counters, commands: None, health, is_silent: Arc::default() }
     }
 
     fn spawn(&self, slot: &Slot) -> mpsc::Sender<Command> {
@@ -211,6 +222,7 @@ impl Pool {
             },
             sasl: self.config.sasl.clone(),
             health: Arc::clone(&slot.health),
+            is_silent: Arc::clone(&slot.is_silent),
             commands,
             features: Arc::clone(&self.features),
             counters: Arc::clone(&slot.counters),
@@ -249,6 +261,8 @@ impl Slot {
 pub(super) enum Readiness {
     Open,
     Idle,
+    /// It would have to wait behind one that has no answer.
+    Silent,
     /// The last attempts failed, and the next one has to wait.
     Failing,
 }

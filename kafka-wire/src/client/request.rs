@@ -177,8 +177,8 @@ impl Client {
     }
 
     /// The brokers to try, best first: those with an open connection, those that were not tried lately, the bootstrap
-    /// addresses, and finally those that failed a moment ago.
-    fn candidates(&self) -> Vec<Target> {
+    /// addresses, and finally those that were silent, or failed, a moment ago.
+    pub(super) fn candidates(&self) -> Vec<Target> {
         let cluster = self.cluster();
         let mut brokers: Vec<_> = cluster.brokers().map(|broker| Target::Broker(broker.id)).collect();
         // Different clients of one cluster begin with different brokers.
@@ -187,7 +187,7 @@ impl Client {
         let mut targets: Vec<_> =
             brokers.into_iter().map(|target| (self.shared.pool.readiness(target), target)).collect();
         let bootstrap = (0..self.shared.bootstrap.len()).map(Target::Bootstrap);
-        let after_idle = targets.iter().filter(|(readiness, _)| *readiness < Readiness::Failing).count();
+        let after_idle = targets.iter().filter(|(readiness, _)| *readiness < Readiness::Silent).count();
         targets.sort_by_key(|(readiness, _)| *readiness);
         let mut targets: Vec<_> = targets.into_iter().map(|(_, target)| target).collect();
         targets.splice(after_idle..after_idle, bootstrap);
@@ -201,13 +201,18 @@ impl Client {
         lane: Lane,
         submission: &Submission,
     ) -> Option<Result<Pending, RequestError>> {
-        let endpoint = match target {
-            Target::Bootstrap(index) => {
-                Endpoint { broker: None, address: self.shared.bootstrap.get(index)?.clone(), told_by: None }
-            }
-            Target::Broker(id) => lock(&self.shared.metadata).endpoint(id)?,
-        };
+        let endpoint = self.endpoint(target)?;
         Some(self.shared.pool.submit(target, lane, endpoint, submission))
+    }
+
+    /// The address of `target`, if it is known.
+    pub(super) fn endpoint(&self, target: Target) -> Option<Endpoint> {
+        match target {
+            Target::Bootstrap(index) => {
+                Some(Endpoint { broker: None, address: self.shared.bootstrap.get(index)?.clone(), told_by: None })
+            }
+            Target::Broker(id) => lock(&self.shared.metadata).endpoint(id),
+        }
     }
 }
 
@@ -220,10 +225,14 @@ pub(super) struct Delivered {
 
 pub(super) async fn deliver(mut pending: Pending) -> Result<Delivered, RequestError> {
     let answer = (&mut pending).await?;
-    Ok(Delivered { answer, endpoint: Arc::clone(pending.endpoint()), pending })
+    Ok(Delivered::new(answer, pending))
 }
 
 impl Delivered {
+    pub(super) fn new(answer: RawAnswer, pending: Pending) -> Self {
+        Self { answer, endpoint: Arc::clone(pending.endpoint()), pending }
+    }
+
     /// Decodes the answer, and applies the broker's throttle time.
     pub(super) fn open<R: Request>(self) -> Result<Answered<R::Response>, RequestError> {
         decode::<R>(self.answer, &self.pending)

@@ -1,5 +1,7 @@
 //! Clients on scripted brokers, over in-memory streams and in virtual time.
 
+mod silence;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
