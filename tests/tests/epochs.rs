@@ -73,10 +73,9 @@ async fn a_producer_goes_on_when_its_epochs_are_used_up(broker: TestBroker) {
         rounds_left = if has_changed { rounds_left.min(ROUNDS_AFTER + 1) - 1 } else { rounds_left };
     }
 
-    // The zombie has a producer id that the coordinator does not know any more, and learns the rest when it aborts.
+    // The zombie has a producer id that the coordinator does not know any more, and is told what that means at once.
     let refused = within("a refusal", WAIT, older.producer.commit(None)).await;
-    assert!(matches!(refused, Err(CommitError::Abortable(_) | CommitError::Fenced(_))), "{refused:?}");
-    let _ = within("an abort", WAIT, older.producer.abort()).await;
+    assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
     let refused = older.producer.begin();
     assert!(matches!(refused, Err(TransactionError::Fenced(_))), "{refused:?}");
     let mut next = Writer::open(&client, &id, &topic).await;

@@ -309,6 +309,8 @@ impl Sender {
     /// stopped waiting asks again.
     fn tell(&mut self, now: Moment, core: &mut Core) -> Option<Moment> {
         let has_failed = core.manager.failure().is_some();
+        // Who waits for records is told of the failure, once its reason is known.
+        let is_doubted = core.manager.is_doubted();
         if !core.on_ended.is_empty()
             && let Some(ended) = core.manager.take_ended()
         {
@@ -316,7 +318,7 @@ impl Sender {
                 let _ = waiting.send(ended.clone());
             }
         }
-        if !core.on_settled.is_empty() {
+        if !core.on_settled.is_empty() && !is_doubted {
             let oldest = self.outbox.oldest_number();
             let is_settled = |mark: u64| has_failed || oldest.is_none_or(|oldest| oldest >= mark);
             let (settled, waiting) =
@@ -328,7 +330,7 @@ impl Sender {
             }
         }
         let mut buffer = self.shared.buffer();
-        if (buffer.accumulator.has_room() || has_failed)
+        if ((buffer.accumulator.has_room() && !is_doubted) || has_failed)
             && let Some(waiting) = buffer.on_room.take()
         {
             let _ = waiting.send(());

@@ -11,6 +11,10 @@
 //!
 //! (brackets: only where needed)
 //! ```
+//! **A producer id that the coordinator does not know** (INVALID_PRODUCER_ID_MAPPING, UNKNOWN_PRODUCER_ID) has expired,
+//! or another producer has the transactional id and got another producer id. InitProducerId tells which, at once, so
+//! that the operation that failed reports a fenced producer as such (`Doubted`).
+//!
 //! **Version 1** (KIP-98): partitions and groups are registered with AddPartitionsToTxn and AddOffsetsToTxn before
 //! anything is written to them, and the epoch stays the same from one transaction to the next. So a request without
 //! a response may still be in flight when the next transaction begins, and would be taken as part of it (KAFKA-17754
@@ -39,6 +43,7 @@
 
 mod reaction;
 mod requests;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -54,6 +59,7 @@ use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicParti
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::time::Moment;
 use crate::wire::Str;
+use state::{Attempts, Doubt, OffsetsToCommit, State};
 
 /// The transactional protocol that the cluster has finalized (`transaction.version`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,64 +132,6 @@ pub struct TransactionManager {
     ended: Option<Ended>,
     /// The outcome of the last transaction, for an owner that did not wait for it.
     last: Ended,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum State {
-    /// The first producer id is being obtained.
-    Opening,
-    /// No transaction is open.
-    Ready,
-    /// A transaction is open, and records may be produced.
-    Open,
-    /// The transaction failed, and only an abort helps. The flag says that EndTxn would be refused.
-    Failed {
-        why: Ended,
-        skip_end: bool,
-    },
-    Committing,
-    Aborting {
-        skip_end: bool,
-    },
-    /// The outcome of a commit without a response is being determined.
-    Recovering,
-    /// The transaction has ended with this outcome; a new epoch is being obtained before the next.
-    Renewing(Ended),
-    /// A commit got no response.
-    InDoubt,
-    /// The last transaction has ended, but no new epoch could be obtained in time.
-    Stale(Ended),
-    /// The producer has ended for good.
-    Finished(Ended),
-}
-
-#[derive(Clone, Debug)]
-struct OffsetsToCommit {
-    group: GroupMetadata,
-    offsets: Vec<(TopicPartition, CommittedOffset)>,
-    /// Whether the group is registered in the transaction by a request of its own.
-    is_group_registered: bool,
-}
-
-/// The attempts to send the request that is due.
-#[derive(Debug, Default)]
-struct Attempts {
-    in_flight: Option<ApiKey>,
-    failures: u32,
-    retry_at: Moment,
-    /// Time at which to give up; set with the first attempt.
-    deadline: Option<Moment>,
-    find_again: bool,
-    last_code: Option<ErrorCode>,
-    /// Whether an attempt got no response: the response to a later one then says nothing about it.
-    unanswered: bool,
-}
-
-impl Attempts {
-    /// Whether any attempt may have reached the coordinator.
-    fn got_there(&self) -> bool {
-        self.unanswered || self.last_code.is_some()
-    }
 }
 
 impl TransactionManager {
@@ -295,6 +243,8 @@ impl TransactionManager {
                 self.ended = Some(why.clone());
                 return Ok(());
             }
+            // Its outcome is that of the commit.
+            State::Doubted(Doubt::Fails(_)) => return Ok(()),
             _ => return Err(self.not_ready()),
         }
         (self.state, self.ended) = (State::Committing, None);
@@ -319,6 +269,10 @@ impl TransactionManager {
             }
             State::Open => false,
             State::Failed { skip_end, .. } => *skip_end,
+            State::Doubted(Doubt::Fails(_)) => {
+                self.state = State::Doubted(Doubt::Aborts);
+                return Ok(());
+            }
             State::Finished(why) => {
                 self.ended = Some(why.clone());
                 return Ok(());
@@ -337,10 +291,13 @@ impl TransactionManager {
             State::Ready => self.ended = Some(self.last.clone()),
             State::Stale(ended) => self.start(State::Renewing(ended.clone())),
             State::InDoubt => self.start(State::Recovering),
-            State::Open | State::Failed { .. } => self.abort().expect("a transaction that is open can be aborted"),
+            State::Open | State::Failed { .. } | State::Doubted(Doubt::Fails(_)) => {
+                self.abort().expect("a transaction that is open can be aborted");
+            }
             State::Finished(why) => self.ended = Some(why.clone()),
             // The operation is in progress already; its outcome will come.
             State::Opening | State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {}
+            State::Doubted(Doubt::Aborts) => {}
         }
     }
 
@@ -364,6 +321,7 @@ impl TransactionManager {
             State::Failed { .. } | State::Aborting { .. } | State::Recovering | State::InDoubt | State::Finished(_) => {
                 true
             }
+            State::Doubted(_) => true,
             State::Opening | State::Ready | State::Open | State::Committing | State::Renewing(_) | State::Stale(_) => {
                 false
             }
@@ -377,9 +335,16 @@ impl TransactionManager {
             State::Opening | State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {
                 true
             }
+            State::Doubted(_) => true,
             State::Ready | State::Open | State::Failed { .. } => false,
             State::InDoubt | State::Stale(_) | State::Finished(_) => false,
         }
+    }
+
+    /// Whether the transaction has failed for a reason that is still being found out.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        matches!(self.state, State::Doubted(_))
     }
 
     /// The failure of the transaction or of the producer, after which nothing more is worth sending.
@@ -424,6 +389,7 @@ impl TransactionManager {
     fn due(&mut self, drained: bool) -> Option<ApiKey> {
         match &self.state {
             State::Opening | State::Renewing(_) => Some(ApiKey::InitProducerId),
+            State::Doubted(_) => drained.then_some(ApiKey::InitProducerId),
             State::Open | State::Committing if !self.unregistered.is_empty() => Some(ApiKey::AddPartitionsToTxn),
             State::Committing => {
                 if let Some(offsets) = &self.offsets {
@@ -445,7 +411,7 @@ impl TransactionManager {
             }
             State::Aborting { skip_end } if drained => {
                 if *skip_end {
-                    self.start(State::Renewing(Ended::Aborted));
+                    self.start(State::Doubted(Doubt::Aborts));
                     return Some(ApiKey::InitProducerId);
                 }
                 if !self.reached {
@@ -474,6 +440,14 @@ impl TransactionManager {
                 let why = Ended::Abortable(cause.clone());
                 let skip_end = *skip_end;
                 self.rest(State::Failed { why, skip_end }, Ended::TimedOut(cause));
+            }
+            State::Doubted(Doubt::Fails(why)) => {
+                let why = why.clone();
+                self.rest(State::Failed { why: why.clone(), skip_end: true }, why);
+            }
+            State::Doubted(Doubt::Aborts) => {
+                let why = Ended::Abortable(cause.clone());
+                self.rest(State::Failed { why, skip_end: true }, Ended::TimedOut(cause));
             }
             State::Recovering => self.rest(State::InDoubt, Ended::TimedOut(cause)),
             State::Renewing(ended) => {
@@ -511,12 +485,14 @@ impl TransactionManager {
             self.ended = report;
             return;
         }
-        let skip_end = reaction == Reaction::Reinitialize;
         match self.state {
-            State::Open => self.start(State::Failed { why, skip_end }),
-            State::Committing => self.rest(State::Failed { why: why.clone(), skip_end }, why),
+            State::Open | State::Committing if reaction == Reaction::Reinitialize => {
+                self.start(State::Doubted(Doubt::Fails(why)));
+            }
+            State::Open => self.start(State::Failed { why, skip_end: false }),
+            State::Committing => self.rest(State::Failed { why: why.clone(), skip_end: false }, why),
             // The transaction failed before, or is being given up anyway.
-            State::Aborting { .. } | State::Recovering | State::Opening | State::Renewing(_) => {}
+            State::Aborting { .. } | State::Recovering | State::Opening | State::Renewing(_) | State::Doubted(_) => {}
             State::Ready | State::Failed { .. } | State::InDoubt | State::Stale(_) | State::Finished(_) => {}
         }
     }
@@ -565,7 +541,7 @@ impl TransactionManager {
             State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {
                 NotReady::NeedsRecover
             }
-            State::InDoubt | State::Stale(_) => NotReady::NeedsRecover,
+            State::InDoubt | State::Stale(_) | State::Doubted(_) => NotReady::NeedsRecover,
         }
     }
 }

@@ -16,7 +16,8 @@ pub enum Reaction {
     FindCoordinator,
     /// Abort the transaction; after that the producer can go on.
     Abortable,
-    /// The same, but the coordinator will not even accept the abort: get a producer id again instead.
+    /// The same, but the coordinator will not even accept the abort: get a producer id again instead, which tells
+    /// whether another producer has the transactional id.
     Reinitialize,
     /// The consumer group has moved on: abort, then rejoin.
     GroupChanged,

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{
-    CoordinatorRequest, Ended, OffsetsToCommit, Reaction, State, TransactionManager, TransactionVersion, reaction,
-};
+use super::state::{Attempts, Doubt, OffsetsToCommit, State};
+use super::{CoordinatorRequest, Ended, Reaction, TransactionManager, TransactionVersion, reaction};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::producer::error::TransactionCause;
 use crate::producer::pauses::Pauses;
@@ -142,6 +141,13 @@ impl TransactionManager {
                 State::Renewing(ended) => {
                     let ended = ended.clone();
                     self.finish(ended);
+                }
+                State::Doubted(Doubt::Aborts) => self.finish(Ended::Aborted),
+                State::Doubted(Doubt::Fails(why)) => {
+                    let why = why.clone();
+                    // The coordinator knows nothing of the transaction: there is nothing to abort.
+                    self.clear();
+                    self.rest(State::Failed { why: why.clone(), skip_end: false }, why);
                 }
                 _ => self.rest(State::Ready, Ended::Opened),
             }
@@ -329,7 +335,7 @@ impl TransactionManager {
                 self.end(if is_recovering { Ended::Committed } else { Ended::Aborted });
             }
             Reaction::Reinitialize if is_recovering => self.spoil(Reaction::Fenced, cause),
-            Reaction::Reinitialize => self.start(State::Renewing(Ended::Aborted)),
+            Reaction::Reinitialize => self.start(State::Doubted(Doubt::Aborts)),
             Reaction::Fenced => self.spoil(reaction, cause),
             Reaction::Fatal if code == ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => self.spoil(reaction, cause),
             _ => self.settle(now, ApiKey::EndTxn, Reaction::Retry, Some(code), pauses),
@@ -339,7 +345,7 @@ impl TransactionManager {
     /// Resets the attempts for the next request.
     fn progress_if(&mut self, done: bool) {
         if done {
-            self.attempts = super::Attempts::default();
+            self.attempts = Attempts::default();
         }
     }
 
