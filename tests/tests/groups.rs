@@ -1,6 +1,7 @@
 //! Members of a classic group: their assignments, and the effect of members that join, leave or fall silent.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +14,12 @@ use kafka_wire::client::{
     commit_offsets, fetch_offsets,
 };
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
-use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
 use kafka_wire::wire::Str;
+use testkit::fault::{Action, Rule};
+use testkit::proxy::Proxy;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 on_every_broker!(offsets_of_an_open_transaction_are_waited_for);
@@ -26,6 +30,8 @@ on_both_brokers!(
     members_of_one_client_do_not_hold_up_each_other,
     a_member_that_does_not_rejoin_in_time_loses_its_partitions,
     a_member_that_falls_silent_is_replaced,
+    a_group_is_shared_although_joins_and_syncs_are_lost,
+    a_leader_that_dies_between_join_and_sync_is_replaced,
     a_static_member_that_comes_back_keeps_its_partitions,
     a_second_member_with_the_same_instance_id_fences_the_first,
     a_static_member_that_leaves_is_gone_at_once,
@@ -87,7 +93,7 @@ async fn settle_both(one: &mut GroupMember, two: &mut GroupMember) -> (Vec<i32>,
         };
         match event {
             GroupEvent::Assigned { generation, partitions, .. } => *share = Some((generation, indexes(&partitions))),
-            GroupEvent::Rebalancing => member.rejoin(),
+            GroupEvent::Rebalancing | GroupEvent::Lost { .. } => member.rejoin(),
             other => panic!("{other:?}"),
         }
         if let (Some((first, one)), Some((second, two))) = &shares
@@ -176,6 +182,54 @@ async fn a_member_that_falls_silent_is_replaced(broker: TestBroker) {
     let mut heir = GroupMember::join(client, config);
     assert_eq!(settle(&mut heir).await, [0, 1]);
     assert!(dropped.elapsed() > SESSION_TIMEOUT / 2, "after {:?}", dropped.elapsed());
+}
+
+/// A group whose first member, which leads it, is behind a proxy.
+async fn led_by(broker: &TestBroker, proxy: &Proxy) -> (GroupMember, GroupConfig) {
+    let mut config = ClientConfig::new(broker.bootstrap());
+    config.request_timeout = Duration::from_secs(3);
+    let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
+    let config = new_group(broker, &client, 4).await;
+    let config = GroupConfig { rebalance_timeout: Duration::from_secs(3), ..config };
+    let mut leader = GroupMember::join(client, config.clone());
+    assert_eq!(settle(&mut leader).await, [0, 1, 2, 3]);
+    (leader, config)
+}
+
+async fn a_group_is_shared_although_joins_and_syncs_are_lost(broker: TestBroker) {
+    let broker = Arc::new(broker);
+    let mut groups = JoinSet::new();
+    for api in [ApiKey::JoinGroup, ApiKey::SyncGroup] {
+        for action in [Action::ApplyThenDisconnect, Action::DropRequest] {
+            let broker = Arc::clone(&broker);
+            groups.spawn(async move {
+                let proxy = Proxy::default();
+                let (mut leader, config) = led_by(&broker, &proxy).await;
+                proxy.inject(Rule { api_key: api.into(), nth: 1, action });
+                let mut other = GroupMember::join(connect(&broker).await, config);
+                let (one, two) = settle_both(&mut leader, &mut other).await;
+                assert_eq!((one.len(), two.len()), (2, 2), "{action:?} on {}", api.name());
+                let all: BTreeSet<i32> = one.into_iter().chain(two).collect();
+                assert_eq!(all.len(), 4, "{action:?} on {}", api.name());
+            });
+        }
+    }
+    while let Some(group) = groups.join_next().await {
+        group.expect("it is shared");
+    }
+}
+
+async fn a_leader_that_dies_between_join_and_sync_is_replaced(broker: TestBroker) {
+    let proxy = Proxy::default();
+    let (mut leader, config) = led_by(&broker, &proxy).await;
+    proxy.inject(Rule { api_key: ApiKey::SyncGroup.into(), nth: 1, action: Action::DropRequest });
+    let mut other = GroupMember::join(connect(&broker).await, config);
+    assert_eq!(next_event(&mut leader).await, GroupEvent::Rebalancing);
+    leader.rejoin();
+    let spent = || async { proxy.is_spent().then_some(()) };
+    eventually("the assignment, which gets lost", Duration::from_secs(10), spent).await;
+    drop(leader);
+    assert_eq!(settle(&mut other).await, [0, 1, 2, 3]);
 }
 
 async fn a_static_member_that_comes_back_keeps_its_partitions(broker: TestBroker) {
