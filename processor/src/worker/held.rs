@@ -172,6 +172,11 @@ impl Held {
         self.is_waiting = false;
     }
 
+    /// Does not let the task begin, though it may have its state.
+    pub(super) const fn hold_back(&mut self) {
+        self.is_waiting = true;
+    }
+
     /// Begins to read the changelogs of the task. Returns the task, if they were not being read before.
     pub(super) fn begin_restore(&mut self) -> Option<&Self> {
         let is_new = !std::mem::replace(&mut self.is_restoring, true);

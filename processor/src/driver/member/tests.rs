@@ -9,7 +9,7 @@ use crate::serde::{U64, Utf8};
 use crate::topology::Topology;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
-use crate::worker::{Fatal, Life};
+use crate::worker::{End, Fatal, Life, Operation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -173,4 +173,43 @@ fn a_backlog_commits_at_the_longest_interval_and_the_head_at_once() {
         driver.wait(Duration::from_millis(10));
     }
     assert!(driver.commit_count() - commits_before - backlog >= 5, "at the head each record is committed at once");
+}
+
+#[test]
+fn a_worker_that_slept_in_its_take_over_begins_anew_and_does_not_end_the_job() {
+    let mut driver = TestDriver::unstarted(count(Emit::OnUpdate), &[]);
+    driver.add_worker();
+    while driver.choose(0) {}
+    driver.cluster.handle_time(driver.now);
+    // It has read the offsets, of which there are none, and is about to read the changelogs.
+    let is_about_to_list = |operation: &Operation| matches!(operation, Operation::ListOffsets { .. });
+    while !driver.slots[0].active().expect("it is alive").operations.iter().any(|it| is_about_to_list(&it.operation)) {
+        let now = driver.now;
+        let member = driver.slots[0].active().expect("it is alive");
+        member.hear(&mut driver.cluster, now);
+        if member.operation_count() > 0 {
+            assert!(member.operate(0, (&mut driver.cluster, now), &mut None, false).is_ok_and(|is_done| is_done));
+        }
+    }
+    driver.pause_worker(0);
+    driver.add_worker();
+    driver.advance_wall(20 * SECOND);
+    driver.pipe("keys", Some("k"), "", 1_000);
+    driver.settle();
+    assert_eq!(counts(&driver), [1], "the other worker has the task");
+    // It goes on before it hears that its session has ended.
+    driver.resume_worker(0);
+    let now = driver.now;
+    let member = driver.slots[0].active().expect("it is alive");
+    while member.operation_count() > 0 {
+        assert!(member.operate(0, (&mut driver.cluster, now), &mut None, false).is_ok_and(|is_done| is_done));
+        for changelog in member.changelogs() {
+            member.restore(&mut driver.cluster, now, &changelog, usize::MAX);
+        }
+    }
+    assert!(matches!(member.end, Some(End::Restart(_))), "{:?}", member.end);
+    driver.pipe("keys", Some("k"), "", 1_100);
+    driver.settle();
+    driver.advance_wall(20 * SECOND);
+    assert_eq!((driver.fatal(), counts(&driver).last()), (None, Some(&2)));
 }

@@ -14,7 +14,7 @@ use crate::task::{Task, TaskId};
 use crate::topology::{SourceKind, SourceSpec, SubTopologyId};
 use crate::worker::action::{Action, Completion};
 use crate::worker::bounds::{Ends, end_of};
-use crate::worker::end::{End, Fatal};
+use crate::worker::end::End;
 use crate::worker::held::Held;
 use crate::worker::membership::{Assignment, Phase};
 use crate::worker::place::Place;
@@ -180,9 +180,8 @@ impl Worker {
     pub(super) fn run(&mut self, now: Moment, id: TaskId) {
         self.bound(id);
         let Some(held) = self.tasks.get(id) else { return };
-        if let Some(input) = held.lacks_offset() {
-            let (group, partition) = (self.topology.application_id().to_owned(), input.clone());
-            return self.fail(Fatal::OffsetMissing { group, partition, restored: held.restored_records() });
+        if held.lacks_offset().is_some() {
+            return self.look_again(id);
         }
         let assign = |(input, position): (&TopicPartition, _)| Action::Assign { input: input.clone(), position };
         self.actions.extend(held.places().map(assign));

@@ -7,6 +7,7 @@ mod discover;
 mod globals;
 mod inputs;
 mod marks;
+mod missing;
 mod queued;
 mod reading;
 mod records;
@@ -23,6 +24,7 @@ use tracing::warn;
 
 use self::discover::Discovery;
 use self::marks::Marks;
+use self::missing::SecondLook;
 pub use self::reading::{Reading, VisitPartition};
 use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
@@ -119,6 +121,7 @@ pub struct Worker {
     purged: Moment,
     inspection: Inspection,
     discovery: Discovery,
+    second_looks: Vec<SecondLook>,
     watch: Watch,
 }
 
@@ -160,6 +163,7 @@ impl Worker {
             purged: now,
             inspection: Inspection::new(now),
             discovery: Discovery::new(now),
+            second_looks: Vec::new(),
             watch: Watch::default(),
         };
         worker.begin_globals();
@@ -226,6 +230,9 @@ impl Worker {
 
     /// Handles the completion of an operation; ignores it if nobody waits for it any more.
     pub fn handle_done(&mut self, now: Moment, id: OperationId, completion: Completion) {
+        if self.handle_second_look(id, &completion) {
+            return;
+        }
         if self.transaction_operation == Some(id) {
             self.transaction_operation = None;
             self.handle_transaction(completion);
