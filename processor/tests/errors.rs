@@ -124,6 +124,57 @@ fn a_record_far_ahead_moves_time_only_when_another_one_follows() {
     assert_eq!(driver.status()[0].1.counters.late, 0);
 }
 
+/// Counts the records of each second that come from two topics, none of which moves time by more than a minute.
+fn counted_from_two(is_one_stream: bool) -> TestDriver {
+    let mut job = Topology::builder("app");
+    let watermark = Watermark::bounded(Duration::from_millis(100)).never_idle();
+    let jump_max = Duration::from_secs(60);
+    let windows = Tumbling::of(Duration::from_secs(1));
+    if is_one_stream {
+        let both = job.keyed_stream(["a", "b"], Utf8, Utf8).watermark(watermark).jump_max(jump_max);
+        let counts = both.window(windows).count("counts", Emit::OnClose);
+        counts.map(|count| format!("{} {}", count.window.start, count.value)).to("out", Utf8, Utf8);
+    } else {
+        let a = job.keyed_stream("a", Utf8, Utf8).watermark(watermark).jump_max(jump_max);
+        let b = job.keyed_stream("b", Utf8, Utf8).watermark(watermark).jump_max(jump_max);
+        let counts = a.merge(b).window(windows).count("counts", Emit::OnClose);
+        counts.map(|count| format!("{} {}", count.window.start, count.value)).to("out", Utf8, Utf8);
+    }
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+#[test]
+fn after_a_restart_a_record_far_ahead_is_measured_by_its_own_partition() {
+    let mut driver = counted_from_two(false);
+    driver.pipe("a", Some("k"), "", 500);
+    driver.commit();
+    // The other topic has no record yet, so that the watermark of the task is not known.
+    driver.crash();
+    driver.pipe("a", Some("k"), "", 58 * 60_000);
+    driver.pipe("b", Some("k"), "", 5_000);
+    driver.pipe("a", Some("k"), "", 700);
+    driver.pipe("a", Some("k"), "", 1_200);
+    driver.settle();
+    let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    assert_eq!(out, ["0 2"]);
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
+#[test]
+fn a_record_far_ahead_is_followed_by_one_of_its_own_topic() {
+    let mut driver = counted_from_two(true);
+    for (topic, at) in [("a", 500), ("b", 500), ("b", 600), ("a", 58 * 60_000), ("b", 58 * 60_000), ("a", 1_200)] {
+        driver.pipe(topic, Some("k"), "", at);
+        driver.commit();
+    }
+    driver.pipe("b", Some("k"), "", 700);
+    driver.pipe("b", Some("k"), "", 1_300);
+    driver.settle();
+    let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    assert_eq!(out, ["0 4"]);
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
 /// Counts words, and fails for the third one of a key after it has been counted.
 fn failing(setup: impl FnOnce(&mut processor::topology::Builder)) -> TestDriver {
     let mut job = Topology::builder("app");

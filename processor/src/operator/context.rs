@@ -331,6 +331,10 @@ impl Counters {
 /// The origin of a batch's records.
 #[derive(Clone, Copy, Debug)]
 pub struct Input {
+    /// Its number among the inputs of the task.
+    pub index: usize,
+    /// The watermark that it has reached before this batch, if it is a source partition and that is known.
+    pub watermark: Option<TimestampMs>,
     /// First offset to take: a fetch may begin in the middle of a batch.
     pub position: Offset,
     /// Whether it is a repartition topic of the job.

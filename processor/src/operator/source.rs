@@ -180,7 +180,7 @@ where
                     decoded.timestamp = self.source.event_time.of(&decoded);
                     // A record without a timestamp does not advance event time.
                     let believed = |timestamp: &TimestampMs| {
-                        timestamp.0 >= 0 && self.guard.believes((*timestamp, record.offset), context)
+                        timestamp.0 >= 0 && self.guard.believes((*timestamp, record.offset), input, context)
                     };
                     context.max_timestamp = Some(decoded.timestamp).filter(believed).max(context.max_timestamp);
                     if !looks_ahead {

@@ -98,7 +98,9 @@ impl Task {
         output: &mut dyn Output,
     ) -> (Result<Stop<'r>, Stumble>, Option<TimestampMs>) {
         let spec = &self.specs[input];
-        let taken = Input { position, is_internal: spec.is_internal, is_counted: head == 0, excluded };
+        let watermark = self.state.time.source_watermark(input);
+        let is_internal = spec.is_internal;
+        let taken = Input { index: input, watermark, position, is_internal, is_counted: head == 0, excluded };
         let place = Place { topic: &self.inputs[input].topic, partition: self.id.partition, offset: position };
         let clock = (self.now, wall(self.wall_at_zero, self.now));
         let mut context =
