@@ -12,12 +12,13 @@ use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::partition_for_key;
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
+use kafka_wire::types::PartitionId;
 use processor::operator::{BroadcastProcess, BroadcastState, RuleScope, Scope, ValueState};
 use processor::runtime::Deaths;
-use processor::{App, Partitions, Rec, Text, Topology, U64, Utf8};
-use tokio::time::sleep;
+use processor::{App, Nullable, Partitions, Raw, Rec, Text, Topology, U64, Utf8};
+use tokio::time::{Instant, sleep};
 
-on_both_brokers!(rules_reach_every_key_once_while_workers_die);
+on_both_brokers!(rules_reach_every_key_once_while_workers_die, rules_reach_lines_without_keys_once_while_workers_die,);
 
 const PARTITIONS: i32 = 3;
 const ROUNDS: usize = 6;
@@ -101,6 +102,107 @@ async fn rules_reach_every_key_once_while_workers_die(broker: TestBroker) {
         assert_eq!(rules.len(), lines.len() - 1, "a rule visits a key once: {key}: {lines:?}");
     }
     eprintln!("{keys} keys, {} rules, {} workers killed", ROUNDS * RULES, status.kills);
+}
+
+/// Puts out each line with the number of rules that its task has taken.
+#[derive(Clone)]
+struct Known {
+    rules: BroadcastState<Utf8, u64>,
+}
+
+impl BroadcastProcess<Nullable<Raw>, Utf8, Utf8, Utf8> for Known {
+    type Out = String;
+
+    fn record(&mut self, line: &Rec<'_, Nullable<Raw>, Utf8>, scope: &mut Scope<'_, Nullable<Raw>, String>) {
+        let known = self.rules.get(scope, &"all").copied().unwrap_or_default();
+        scope.emit(format!("{} {known}", line.value));
+    }
+
+    fn rule(&mut self, _: &Rec<'_, Utf8, Utf8>, scope: &mut RuleScope<'_, Nullable<Raw>, String>) {
+        let known = self.rules.get(scope, &"all").copied().unwrap_or_default();
+        self.rules.put(scope, &"all", known + 1);
+    }
+}
+
+/// Each line comes out once, with a number of rules that never falls within a partition and ends at that of all rules.
+async fn rules_reach_lines_without_keys_once_while_workers_die(broker: TestBroker) {
+    let bench = Bench::new(&broker, "broadcast-lines", [PARTITIONS, 2]).await;
+    let rules = broker.unique("rules");
+    create_topic(&bench.client, &rules, 2).await;
+    let mut job = Topology::builder(&bench.application_id);
+    let to_all = job.keyed_stream(&rules, Utf8, Utf8);
+    let to_all = to_all.broadcast("to-all", Partitions(PARTITIONS), (Utf8, Utf8), |rule| (rule.key, rule.value));
+    job.stream(&bench.input, Utf8)
+        .with_rules(to_all)
+        .process("known", |uses| Known { rules: uses.broadcast("rules", Utf8, U64) })
+        .to(&bench.output, Raw, Utf8);
+    let mut config = bench.config();
+    config.set("num.workers", "2").expect("a known key");
+    let deaths = Deaths::default();
+    let app = App::new(job.build().expect("the topology is sound"), config).with_deaths(&deaths);
+    let mut running = app.start().await.expect("the job starts");
+    let mut written = 0;
+    for round in 0..ROUNDS {
+        written = write_lines(&bench, written).await;
+        write(&bench, &rules, 2, (0..RULES).map(|rule| format!("r{}", round * RULES + rule))).await;
+        let (kills, victim) = (running.status().kills, round % 2);
+        sleep(Duration::from_millis(150)).await;
+        deaths.kill(victim);
+        running = until(running, "the death of a worker", |running| running.status().kills > kills).await;
+    }
+    // A line does not wait for a rule that comes later, so more lines are written until all rules are known.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        written = write_lines(&bench, written).await;
+        let all = async || {
+            let known = known(&bench).await;
+            known.values().all(|lines| lines.len() >= written).then_some(known)
+        };
+        let known = eventually("every line", PATIENCE, all).await;
+        if known.values().all(|lines| lines.last().is_some_and(|(_, known)| *known == ROUNDS * RULES)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "some task does not get all rules: {known:?}");
+    }
+    let status = running.stop().await.expect("the job stops");
+    until_stable(&bench.client, &bench.output).await;
+    let found = known(&bench).await;
+    assert_eq!(found.len(), usize::try_from(PARTITIONS).expect("a few"));
+    for (partition, lines) in found {
+        let numbers: Vec<usize> = lines.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (0..written).collect::<Vec<_>>(), "partition {partition}: each line once");
+        assert!(lines.is_sorted_by_key(|(_, known)| *known), "partition {partition}: a rule is forgotten: {lines:?}");
+        assert_eq!(lines.last().map(|(_, known)| *known), Some(ROUNDS * RULES), "partition {partition}: a rule twice");
+    }
+    eprintln!("{written} lines in each partition, {} rules, {} workers killed", ROUNDS * RULES, status.kills);
+}
+
+/// Writes some more lines into each partition, which `written` have been written to. Returns how many there are then.
+async fn write_lines(bench: &Bench, written: usize) -> usize {
+    let numbers = written..written + KEYS;
+    for partition in 0..PARTITIONS {
+        let mut builder = BatchBuilder::new(4_096);
+        for (number, at) in numbers.clone().zip(1..) {
+            let line = format!("{partition} {number}");
+            builder.append(at, None, Some(line.as_bytes()), RawHeaders::EMPTY).expect("it fits");
+        }
+        let batch = builder.seal(Seal::default()).expect("it is small");
+        write_batch(&bench.client, &TopicPartition::new(bench.input.as_str(), PartitionId(partition)), batch).await;
+    }
+    numbers.end
+}
+
+/// The lines that have come out by partition, sorted: their numbers, and those of the rules that were known.
+async fn known(bench: &Bench) -> BTreeMap<usize, Vec<(usize, usize)>> {
+    let mut known = BTreeMap::<usize, Vec<_>>::new();
+    for record in read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await {
+        let value = String::from_utf8(record.value.unwrap_or_default()).expect("text");
+        let parts: Vec<usize> = value.split(' ').map(|part| part.parse().expect("a number")).collect();
+        let [partition, number, rules] = parts[..] else { panic!("three numbers: {value}") };
+        known.entry(partition).or_default().push((number, rules));
+    }
+    known.values_mut().for_each(|lines| lines.sort_unstable());
+    known
 }
 
 fn sum(line: &str) -> usize {
