@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use conformance::reader::{KeptRecord, Tail, create_topic, read_to_end, until_stable};
 use conformance::stateful::{
-    DISORDER_MS, END, Expected, Input, JOBS, JUMP_MS, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics,
+    DISORDER_MS, END, Expected, FORGOTTEN, FORGOTTEN_AFTER, Input, JOBS, JUMP_MS, KEYS, NAMES, Number, PARTITIONS,
+    REMAINDERS, Results, Row, Topics,
 };
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers};
@@ -27,6 +28,7 @@ use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle, partition_for_key};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use processor::state::ChangelogKey;
 use tokio::time::sleep;
 
 on_both_brokers!(every_operator_with_state_survives_kills);
@@ -50,6 +52,7 @@ async fn every_operator_with_state_survives_kills(broker: TestBroker) {
         run.kill_one().await;
         if kill == KILLS / 2 {
             run.writer.step(JUMP_MS).await;
+            run.wait_until_forgotten().await;
         }
     }
     run.writer.step(3 * DAY_MS).await;
@@ -62,9 +65,15 @@ async fn every_operator_with_state_survives_kills(broker: TestBroker) {
         std::future::ready(wrong.is_empty().then_some(()))
     };
     let arrived = tokio::time::timeout(RESULTS_WAIT_MAX, eventually("the results", 2 * RESULTS_WAIT_MAX, all)).await;
+    run.wait_until_forgotten().await;
     let logs = run.stop().await;
     let records = read_to_end(&run.client, &run.topics.output, IsolationLevel::ReadCommitted).await;
     let wrong = wrong(&expected, records.iter());
+    let ones =
+        records.iter().map(KeptRecord::text).filter(|(key, value)| key.starts_with(FORGOTTEN.0) && *value == "1");
+    // Each key begins with 1, that of the end of each partition too.
+    let begun = KEYS.len() + usize::try_from(PARTITIONS).expect("a few");
+    assert!(ones.count() > begun, "seed {seed}: no count has begun again\n{logs}");
     assert!(wrong.is_empty() && arrived.is_ok(), "seed {seed}: {}\n{logs}", wrong.join("\n"));
     let rows: BTreeSet<_> = expected.keys().filter_map(|key| key.split(' ').next()).collect();
     // Written past the test harness, which hides the output of a test that passes.
@@ -103,6 +112,7 @@ fn results_that_are_missing_doubled_moved_or_foreign_are_found() {
         ("sum k0".to_owned(), Results::InOrder(vec!["1".to_owned(), "3".to_owned()])),
         ("last k0".to_owned(), Results::EndsWith(Some("7".to_owned()))),
         ("clock k0".to_owned(), Results::SumsUpTo(5)),
+        ("forgotten k0".to_owned(), Results::CountsUp(3)),
     ]);
     let record = |(key, value): &(&str, &str)| KeptRecord {
         partition: PartitionId(0),
@@ -112,21 +122,31 @@ fn results_that_are_missing_doubled_moved_or_foreign_are_found() {
         value: Some(value.as_bytes().to_vec()),
         headers: Vec::new(),
     };
-    let right =
-        [("sum k0", "1"), ("sum k0", "3"), ("last k0", "7"), ("clock k0", "2"), ("clock k0", "3"), ("sum end1", "0")];
+    let right = [
+        ("sum k0", "1"),
+        ("sum k0", "3"),
+        ("last k0", "7"),
+        ("clock k0", "2"),
+        ("clock k0", "3"),
+        ("forgotten k0", "1"),
+        ("forgotten k0", "2"),
+        ("forgotten k0", "1"),
+        ("sum end1", "0"),
+    ];
     let count = |records: &[(&str, &str)]| {
         let records: Vec<_> = records.iter().map(record).collect();
         wrong(&expected, records.iter()).len()
     };
     assert_eq!(count(&right), 0);
-    for missing in 0..5 {
-        let rest: Vec<_> = (0..6).filter(|index| *index != missing).map(|index| right[index]).collect();
+    for missing in 0..8 {
+        let rest: Vec<_> = (0..9).filter(|index| *index != missing).map(|index| right[index]).collect();
         assert_eq!(count(&rest), 1, "without {:?}", right[missing]);
     }
-    for more in [("sum k0", "3"), ("last k0", "6"), ("clock k0", "3"), ("other k0", "1")] {
+    for more in [("sum k0", "3"), ("last k0", "6"), ("clock k0", "3"), ("forgotten k0", "2"), ("other k0", "1")] {
         assert_eq!(count(&[&right[..], &[more]].concat()), 1, "{more:?} too much");
     }
     assert_eq!(count(&[&right[1..2], &right[..1], &right[2..]].concat()), 1, "in another order");
+    assert_eq!(count(&[&right[..6], &[("forgotten k0", "3")], &right[7..]].concat()), 1, "a count leaves one out");
 }
 
 /// The processes, their input and their output.
@@ -138,6 +158,7 @@ struct Run {
     tail: Tail,
     victim: usize,
     rng: Rng,
+    application_id: String,
     /// Temporary directory, removed at the end.
     temporary: PathBuf,
 }
@@ -160,14 +181,15 @@ impl Run {
         }
         let writer = Writer::open(&client, &topics, seed + 1).await;
 
-        let application = broker.unique("stateful");
-        let temporary = std::env::temp_dir().join(&application);
+        let application_id = broker.unique("stateful");
+        let temporary = std::env::temp_dir().join(&application_id);
         std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
         let Topics { numbers, disordered, rows, compacted, names, output } = &topics;
-        let arguments = [broker.bootstrap(), &application, numbers, disordered, rows, compacted, names, output];
+        let arguments = [broker.bootstrap(), &application_id, numbers, disordered, rows, compacted, names, output];
         let processes = (0..2).map(|_| WordCount::start_program(PROGRAM, &arguments, &temporary)).collect();
         let tail = Tail::start(&client, &topics.output, IsolationLevel::ReadCommitted).await;
-        Self { client, topics, processes, writer, tail, victim: 0, rng: Rng::from_seed(seed), temporary }
+        let rng = Rng::from_seed(seed);
+        Self { client, topics, processes, writer, tail, victim: 0, rng, application_id, temporary }
     }
 
     /// Writes for about half a second.
@@ -186,6 +208,23 @@ impl Run {
         sleep(Duration::from_millis(self.rng.below(500))).await;
         self.processes[self.victim].restart();
         self.victim = 1 - self.victim;
+    }
+
+    /// Waits until no entry is left in the store that forgets by the time of day, as its changelog says.
+    async fn wait_until_forgotten(&self) {
+        sleep(FORGOTTEN_AFTER).await;
+        let changelog = format!("{}-{}-{}-changelog", self.application_id, FORGOTTEN.1, FORGOTTEN.0);
+        let is_empty = async || {
+            let mut entries = BTreeMap::new();
+            for record in read_to_end(&self.client, &changelog, IsolationLevel::ReadCommitted).await {
+                let key = record.key.unwrap_or_default();
+                if key.first() == Some(&ChangelogKey::ENTRY) {
+                    entries.insert(key, record.value.is_some());
+                }
+            }
+            (!entries.is_empty() && !entries.into_values().any(|is_there| is_there)).then_some(())
+        };
+        eventually("an empty store", RESULTS_WAIT_MAX, is_empty).await;
     }
 
     /// Stops the processes; returns their logs.

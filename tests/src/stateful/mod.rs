@@ -97,6 +97,8 @@ pub enum Results {
     EndsWith(Option<String>),
     /// Any numbers with this sum.
     SumsUpTo(i64),
+    /// This many numbers, each of which is 1 or one more than the one before it.
+    CountsUp(usize),
 }
 
 /// The results by the keys of the output.
@@ -116,6 +118,11 @@ pub struct Job {
 /// The jobs.
 pub const JOBS: [Job; 5] = [windows::JOB, aggregations::JOB, joins::JOB, joins::FOREIGN, steps::JOB];
 
+/// The row whose store forgets by the time of day, [`FORGOTTEN_AFTER`] a record, and the name of its job.
+pub const FORGOTTEN: (&str, &str) = ("forgotten-by-clock", "steps");
+/// See [`FORGOTTEN`].
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
+
 /// The beginning of the keys of the records that end all windows, which have no part in the results.
 pub const END: &str = "end";
 
@@ -134,6 +141,13 @@ impl Results {
             Self::EndsWith(None) => found.last().is_none_or(|last| last == "-"),
             Self::SumsUpTo(expected) => {
                 found.iter().map(|value| value.parse::<i64>()).sum::<Result<i64, _>>() == Ok(*expected)
+            }
+            Self::CountsUp(expected) => {
+                let steps = std::iter::once("0").chain(found.iter().map(String::as_str)).zip(found);
+                let is_next = |(before, now): (&str, &String)| {
+                    now == "1" || before.parse().is_ok_and(|before: u64| *now == (before + 1).to_string())
+                };
+                found.len() == *expected && steps.into_iter().all(is_next)
             }
         }
     }

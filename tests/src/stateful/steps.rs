@@ -9,7 +9,7 @@ use processor::operator::{ListState, MapState, Process, Scope, TimelineState, Va
 use processor::{CallOptions, Clock, Emit, I64, Owned, Rec, Text, TimestampMs, Topology, Ttl, U64, Utf8};
 use tokio::time::sleep;
 
-use super::{Expected, Input, JUMP_MS, Job, Results, Topics, disordered, put_out};
+use super::{Expected, FORGOTTEN, FORGOTTEN_AFTER, Input, JUMP_MS, Job, Results, Topics, disordered, put_out};
 
 pub(super) const JOB: Job = Job { name: "steps", declare, expected };
 
@@ -101,6 +101,10 @@ fn declare(application_id: &str, topics: &Topics) -> Topology {
     put_out("forgotten", forgotten, output);
     job.ttl("forgotten", Ttl::event(Duration::from_millis(TTL_MS.unsigned_abs())));
 
+    let forgotten = numbers.clone().count(FORGOTTEN.0, Emit::EveryUpdate).map(|count| count.value.to_string());
+    put_out(FORGOTTEN.0, forgotten, output);
+    job.ttl(FORGOTTEN.0, Ttl::wall(FORGOTTEN_AFTER));
+
     let pattern = Pattern::begin("first", |number: &i64| number % 3 == 0).next("second", |number| number % 3 == 1);
     let found = numbers
         .clone()
@@ -145,6 +149,7 @@ fn expected(input: &Input) -> Expected {
         }
         let sum = numbers.iter().map(|(value, _)| value).sum();
         expected.insert(format!("wall-timers {key}"), Results::SumsUpTo(sum));
+        expected.insert(format!("{} {key}", FORGOTTEN.0), Results::CountsUp(numbers.len()));
         let mut calls: Vec<_> = numbers.iter().map(|(value, _)| value.to_string()).collect();
         expected.insert(format!("calls {key}"), Results::InOrder(calls.clone()));
         calls.sort();
