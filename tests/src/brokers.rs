@@ -9,6 +9,8 @@ use kafka_wire::client::{Client, ClientConfig};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{KafkaVersion, RealConfig, RealKafka, Unavailable};
 
+use crate::relay::Relay;
+
 /// The kinds of brokers that tests run on. TV is the level of the feature `transaction.version`:
 /// 1 is KIP-98, 2 is KIP-890.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +60,40 @@ pub struct TestBroker {
     bootstrap: String,
     /// The embedded broker of this test; `None` if the broker is shared.
     embedded: Option<Broker>,
+    /// The node of Apache Kafka of this test.
+    _node: Option<RealKafka>,
 }
 
 impl TestBroker {
+    /// Starts a broker for this test alone, which tells clients to connect to `relay`. `None` if Apache Kafka cannot be
+    /// started here, after a message of [`skip`].
+    ///
+    /// # Panics
+    /// If no port is free.
+    pub async fn behind(relay: &Relay, kind: BrokerKind) -> Option<Self> {
+        let bootstrap = relay.address().to_string();
+        if !kind.is_kafka() {
+            let advertised = Some(("127.0.0.1".to_owned(), relay.address().port()));
+            let config = BrokerConfig { advertised, ..embedded_config(kind) };
+            let embedded = Broker::start(config).await.expect("a port of the loopback is free");
+            relay.leads_to(embedded.listens_on());
+            return Some(Self { kind, bootstrap, embedded: Some(embedded), _node: None });
+        }
+        let (version, transaction_version) = (kafka_version(), kind.transaction_version());
+        let advertised_address = Some(bootstrap.clone());
+        let config = RealConfig { version, transaction_version, advertised_address, ..RealConfig::default() };
+        match RealKafka::start(config).await {
+            Ok(node) => {
+                relay.leads_to(node.bootstrap().parse().expect("an address of the loopback"));
+                Some(Self { kind, bootstrap, embedded: None, _node: Some(node) })
+            }
+            Err(unavailable) => {
+                skip(kind.label(), &unavailable.to_string());
+                None
+            }
+        }
+    }
+
     /// Kind of this broker.
     #[must_use]
     pub const fn kind(&self) -> BrokerKind {
@@ -90,7 +123,7 @@ impl TestBroker {
     async fn start(kind: BrokerKind) -> Result<Self, Absence> {
         if !kind.is_kafka() {
             let embedded = start_embedded(kind).await;
-            return Ok(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded) });
+            return Ok(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded), _node: None });
         }
         let bootstrap = match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
             Ok(given) => given_cluster(kind, given).await?,
@@ -102,7 +135,7 @@ impl TestBroker {
                 start.await.expect("a start does not panic").map_err(Absence::Kafka)?.to_owned()
             }
         };
-        Ok(Self { kind, bootstrap, embedded: None })
+        Ok(Self { kind, bootstrap, embedded: None, _node: None })
     }
 }
 
@@ -177,13 +210,16 @@ fn say_skipped(what: &str, why: &str) {
 }
 
 async fn start_embedded(kind: BrokerKind) -> Broker {
-    let config = BrokerConfig {
+    Broker::start(embedded_config(kind)).await.expect("a port of the loopback is free")
+}
+
+fn embedded_config(kind: BrokerKind) -> BrokerConfig {
+    BrokerConfig {
         transaction_version: kind.transaction_version(),
         group_consumer_heartbeat_interval: Duration::from_millis(CONSUMER_HEARTBEAT_MS),
         group_consumer_session_timeout: Duration::from_millis(CONSUMER_SESSION_MS),
         ..BrokerConfig::default()
-    };
-    Broker::start(config).await.expect("a port of the loopback is free")
+    }
 }
 
 /// The address of the node that the tests of this binary share. The node ends with the process.

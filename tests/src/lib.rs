@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod postgres;
 pub mod programs;
 pub mod reader;
+pub mod relay;
 pub mod stateful;
 pub mod streams_smoke;
 mod wait;

@@ -60,6 +60,22 @@ impl WordCount {
         self.process = spawn(self.program, &self.arguments, &self.temporary, &self.log);
     }
 
+    /// Stops the process where it is, until [`resume`](Self::resume).
+    ///
+    /// # Panics
+    /// If it cannot be signalled.
+    pub fn pause(&self) {
+        self.process.pause().expect("the process is ours");
+    }
+
+    /// Lets a paused process go on.
+    ///
+    /// # Panics
+    /// If it cannot be signalled.
+    pub fn resume(&self) {
+        self.process.resume().expect("the process is ours");
+    }
+
     /// Asks the process to end with SIGTERM, once it has a handler of that; returns its exit status and the time until
     /// its end.
     ///

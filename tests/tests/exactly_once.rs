@@ -1,9 +1,10 @@
 //! Exactly-once, shown by processes that die: two processes of the example `wordcount` share a group, are killed with
-//! SIGKILL at random moments and started again, while lines keep coming. The committed output must equal a plain count
-//! of the lines, as read by our reader and by Java's.
+//! SIGKILL at random moments and started again, or hardly get any time, or lose their connections, while lines keep
+//! coming. The committed output must equal a plain count of the lines, as read by our reader and by Java's.
 //!
 //! Every run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use conformance::foreign::{Isolation, java_records};
 use conformance::reader::{Arrival, KeptRecord, Tail, create_topic, read_to_end};
+use conformance::relay::Relay;
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
@@ -26,7 +28,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 on_every_broker!(updates_survive_twenty_kills);
-on_both_brokers!(closed_windows_survive_twenty_kills);
+on_both_brokers!(
+    closed_windows_survive_twenty_kills,
+    updates_survive_processes_that_hardly_get_time,
+    updates_survive_a_process_that_was_taken_for_dead,
+    updates_survive_connections_that_are_cut,
+);
 
 async fn updates_survive_twenty_kills(broker: TestBroker) {
     Run::start(&broker, Emit::Update).await.kill_and_audit().await;
@@ -36,7 +43,30 @@ async fn closed_windows_survive_twenty_kills(broker: TestBroker) {
     Run::start(&broker, Emit::Close).await.kill_and_audit().await;
 }
 
+/// Each process gets a tenth of the time, in turns shorter than a session, for longer than one. Nothing of that is a
+/// death.
+async fn updates_survive_processes_that_hardly_get_time(broker: TestBroker) {
+    Run::start(&broker, Emit::Update).await.starve_and_audit().await;
+}
+
+/// A process stands still until the other one has its work, in the middle of a transaction as likely as not, and then
+/// goes on where it stood: a zombie.
+async fn updates_survive_a_process_that_was_taken_for_dead(broker: TestBroker) {
+    Run::start(&broker, Emit::Update).await.raise_and_audit().await;
+}
+
+async fn updates_survive_connections_that_are_cut(broker: TestBroker) {
+    let relay = Relay::listen().await;
+    let Some(broker) = TestBroker::behind(&relay, broker.kind()).await else { return };
+    Run::start(&broker, Emit::Update).await.cut_and_audit(&relay).await;
+}
+
 const KILLS: u32 = 20;
+const CUTS: u32 = 20;
+/// Turns of a starved process: it is stopped, and then goes on for a moment.
+const STARVED_TURNS: u32 = 8;
+const STOPPED: Duration = Duration::from_millis(900);
+const GOES_ON: Duration = Duration::from_millis(100);
 const PROCESSES: usize = 2;
 const PARTITIONS: u32 = 4;
 const WINDOW_MS: i64 = 2_000;
@@ -54,6 +84,7 @@ struct Run<'a> {
     emit: Emit,
     rng: Rng,
     seed: u64,
+    application: String,
     output: String,
     processes: Vec<WordCount>,
     feeder: Feeder,
@@ -77,7 +108,7 @@ impl<'a> Run<'a> {
         let feeder = Feeder::start(&client, &input, seed).await;
         let tail = Tail::start(&client, &output, IsolationLevel::ReadCommitted).await;
         let rng = Rng::from_seed(seed);
-        Self { broker, client, emit, rng, seed, output, processes, feeder, tail, temporary }
+        Self { broker, client, emit, rng, seed, application, output, processes, feeder, tail, temporary }
     }
 
     async fn kill_and_audit(mut self) {
@@ -86,6 +117,56 @@ impl<'a> Run<'a> {
         for kill in 1..=KILLS {
             longest_stall = longest_stall.max(self.kill_one(kill).await);
         }
+        self.finish(&format!("{KILLS} kills, longest stall {longest_stall:.1?}")).await;
+    }
+
+    async fn starve_and_audit(self) {
+        self.wait_for_output_since(Instant::now(), "first output").await;
+        let members = self.members().await;
+        for _ in 0..STARVED_TURNS {
+            self.processes.iter().for_each(WordCount::pause);
+            sleep(STOPPED).await;
+            self.processes.iter().for_each(WordCount::resume);
+            sleep(GOES_ON).await;
+        }
+        assert_eq!(self.members().await, members, "seed {}: members were replaced\n{}", self.seed, self.logs());
+        self.finish(&format!("{STARVED_TURNS} turns without time")).await;
+    }
+
+    async fn raise_and_audit(self) {
+        self.wait_for_output_since(Instant::now(), "first output").await;
+        let members = self.members().await;
+        self.processes[0].pause();
+        let stopped = Instant::now();
+        let is_replaced = async || (!members.is_subset(&self.members().await)).then_some(());
+        eventually("the group without the process", STALL_MAX, is_replaced).await;
+        self.wait_for_output_since(Instant::now(), "output of the other process").await;
+        let taken_over = stopped.elapsed();
+        self.processes[0].resume();
+        self.wait_for_output_since(Instant::now(), "output after the zombie woke").await;
+        self.finish(&format!("a process stood still for {taken_over:.1?}")).await;
+    }
+
+    async fn cut_and_audit(mut self, relay: &Relay) {
+        self.wait_for_output_since(Instant::now(), "first output").await;
+        for _ in 0..CUTS {
+            sleep(Duration::from_millis(self.rng.below(600))).await;
+            relay.cut();
+        }
+        self.wait_for_output_since(Instant::now(), "output after the last cut").await;
+        self.finish(&format!("{CUTS} cuts of all connections")).await;
+    }
+
+    /// The members of the job's group.
+    async fn members(&self) -> BTreeSet<String> {
+        let groups = self.client.describe_groups(&[self.application.as_str().into()]).await;
+        let groups = groups.expect("the coordinator answers");
+        let group = groups[0].1.as_ref().expect("the group is there");
+        group.members.iter().map(|member| member.member_id.to_string()).collect()
+    }
+
+    /// Ends the input, waits for the output, and audits it.
+    async fn finish(mut self, what: &str) {
         let (expected, end_ms) = self.feeder.finish().await;
         self.wait_for_right_counts(&expected, end_ms).await;
         for process in std::mem::take(&mut self.processes) {
@@ -94,11 +175,7 @@ impl<'a> Run<'a> {
             assert!(status.success() && took < Duration::from_secs(2), "SIGTERM: {status} after {took:.1?}\n{log}");
         }
         self.audit(&expected, end_ms).await;
-        self.say(&format!(
-            "{} words in {} windows of words right after {KILLS} kills, longest stall {longest_stall:.1?}",
-            expected.words(),
-            expected.pairs(),
-        ));
+        self.say(&format!("{} words in {} windows of words right after {what}", expected.words(), expected.pairs(),));
         // The directory stays if the run fails, like any directory for temporary files.
         let _ = std::fs::remove_dir_all(&self.temporary);
     }
