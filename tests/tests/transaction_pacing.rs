@@ -1,15 +1,17 @@
-//! One transaction right after another: the next one begins when the coordinator is done with the last, and not before.
+//! One transaction right after another: the next one begins when the coordinator is done with the last, and not before;
+//! and one that lasts registers what it needs before its commit.
 
 use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, eventually, skip, test_on, within};
+use conformance::{TestBroker, eventually, on_every_broker, skip, test_on, within};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupOffsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
-use kafka_wire::producer::{NewRecord, ProducerConfig, RunsOn};
+use kafka_wire::producer::{NewRecord, ProducerConfig, RunsOn, TopicHandle};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use kafka_wire::wire::Str;
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{RealCluster, RealConfig};
 
@@ -75,6 +77,121 @@ async fn transactions_follow_each_other(broker: TestBroker) {
         commit_all(&client, &name, COUNT, runs_on).await;
         check(&client, &name, COUNT).await;
     }
+}
+
+on_every_broker!(
+    a_transaction_that_lasts_registers_what_the_last_ones_used,
+    a_partition_that_is_registered_in_vain_keeps_nobody_waiting,
+);
+
+/// A producer whose last transactions have all written to the partitions 0 and 1, and committed an offset.
+async fn accustomed(client: &Client, name: &str) -> (ExclusiveProducer, TopicHandle) {
+    create_topic(client, name, 4).await;
+    let opened = ExclusiveProducer::open(client, ProducerConfig::transactional(name));
+    let mut producer = opened.await.expect("a producer id");
+    let topic = producer.topic(name).await.expect("the topic is there");
+    for number in 0..5 {
+        producer.begin().expect("nothing is open");
+        append(&mut producer, topic, 0, number);
+        append(&mut producer, topic, 1, number);
+        commit(&mut producer, name, number).await;
+    }
+    (producer, topic)
+}
+
+fn append(producer: &mut ExclusiveProducer, topic: TopicHandle, partition: i32, number: i64) {
+    let value = number.to_be_bytes();
+    let record = NewRecord { timestamp: TimestampMs(1), ..NewRecord::of(&value) };
+    producer.append(topic, PartitionId(partition), record).expect("the buffer has room");
+}
+
+async fn commit(producer: &mut ExclusiveProducer, name: &str, number: i64) {
+    let group = GroupMetadata::without_membership(name);
+    let offsets = [(TopicPartition::new(name, PartitionId(0)), CommittedOffset::new(Offset(number)))];
+    let offsets = Some(GroupOffsets { group: &group, offsets: &offsets });
+    let committed = within("a commit", Duration::from_secs(60), producer.commit(offsets)).await;
+    committed.expect("nothing is in the way");
+}
+
+/// Waits until the coordinator knows these partitions of the open transaction.
+async fn registered(client: &Client, name: &str, expected: &[i32]) {
+    eventually("the registration", Duration::from_secs(30), async || {
+        let described = client.describe_transactions(&[Str::from(name)]).await.expect("the coordinator answers");
+        let found = described[0].1.as_ref().expect("it is there");
+        let of_topic = found.partitions.iter().filter(|found| *found.topic == *name);
+        let mut partitions: Vec<_> = of_topic.map(|found| found.partition.0).collect();
+        partitions.sort_unstable();
+        (&*found.state == "Ongoing" && partitions == expected).then_some(())
+    })
+    .await;
+}
+
+/// The values of a partition that readers of committed records see, in order.
+async fn values(client: &Client, name: &str, partition: i32) -> Vec<i64> {
+    let records = read_to_end(client, name, ReadCommitted).await;
+    let of_partition = records.iter().filter(|record| record.partition == PartitionId(partition));
+    let number = |value: &[u8]| i64::from_be_bytes(value.try_into().expect("eight bytes"));
+    of_partition.map(|record| number(record.value.as_deref().unwrap_or_default())).collect()
+}
+
+async fn a_transaction_that_lasts_registers_what_the_last_ones_used(broker: TestBroker) {
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let name = broker.unique("early");
+    let (mut producer, topic) = accustomed(&client, &name).await;
+    producer.begin().expect("nothing is open");
+    append(&mut producer, topic, 2, 5);
+    registered(&client, &name, &[0, 1, 2]).await;
+    append(&mut producer, topic, 0, 5);
+    append(&mut producer, topic, 3, 5);
+    commit(&mut producer, &name, 5).await;
+
+    producer.begin().expect("nothing is open");
+    producer.expect_records();
+    registered(&client, &name, &[0, 1]).await;
+    append(&mut producer, topic, 1, 6);
+    commit(&mut producer, &name, 6).await;
+    producer.close().await.expect("nothing is open");
+    let expected: [&[i64]; 4] = [&[0, 1, 2, 3, 4, 5], &[0, 1, 2, 3, 4, 6], &[5], &[5]];
+    for (partition, expected) in (0..).zip(expected) {
+        eventually("what was committed", Duration::from_secs(30), async || {
+            (values(&client, &name, partition).await == expected).then_some(())
+        })
+        .await;
+    }
+    let fetched = fetch_offsets(&client, &name, &[TopicPartition::new(name.as_str(), PartitionId(0))]).await;
+    assert_eq!(fetched.expect("the coordinator answers")[0].1.as_ref().map(|found| found.offset), Some(Offset(6)));
+}
+
+async fn a_partition_that_is_registered_in_vain_keeps_nobody_waiting(broker: TestBroker) {
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let name = broker.unique("vain");
+    let (mut producer, topic) = accustomed(&client, &name).await;
+    for is_commit in [true, false] {
+        producer.begin().expect("nothing is open");
+        producer.expect_records();
+        registered(&client, &name, &[0, 1]).await;
+        let ended = async {
+            if is_commit {
+                producer.commit(None).await.expect("nothing is in the way");
+            } else {
+                producer.abort().await.expect("nothing is in the way");
+            }
+        };
+        within("the end of an empty transaction", Duration::from_secs(60), ended).await;
+    }
+    // Another producer writes without transactions: readers pass the markers and get to its record.
+    let mut plain = ExclusiveProducer::open(&client, ProducerConfig::default()).await.expect("a producer id");
+    let plain_topic = plain.topic(&name).await.expect("the topic is there");
+    append(&mut plain, plain_topic, 0, 9);
+    plain.close().await.expect("the record is taken");
+    eventually("the record behind the markers", Duration::from_secs(30), async || {
+        (values(&client, &name, 0).await == [0, 1, 2, 3, 4, 9]).then_some(())
+    })
+    .await;
+    producer.begin().expect("nothing is open");
+    append(&mut producer, topic, 1, 5);
+    commit(&mut producer, &name, 5).await;
+    producer.close().await.expect("nothing is open");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -88,6 +88,13 @@ impl ExclusiveProducer {
         self.producer.begin()
     }
 
+    /// Tells that the open transaction will be ended soon and with records or offsets, although it has none yet.
+    ///
+    /// As [`client::ExclusiveProducer::expect_records`].
+    pub fn expect_records(&mut self) {
+        self.producer.expect_records();
+    }
+
     /// Number of partitions of a topic, when it was last looked up.
     #[must_use]
     pub fn partition_count(&self, topic: TopicHandle) -> i32 {

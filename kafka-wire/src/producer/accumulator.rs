@@ -355,6 +355,12 @@ impl Accumulator {
         !self.opened.is_empty()
     }
 
+    /// The partitions that may have an open batch, the one opened first in front.
+    #[must_use]
+    pub fn opened(&self) -> &[Slot] {
+        &self.opened
+    }
+
     /// The number of the next batch: all before it are closed already.
     #[must_use]
     pub fn next_number(&self) -> u64 {

@@ -180,7 +180,10 @@ impl Outbox for Transaction {
         self.wall = time_of_day();
         self.named.forget_waiting();
         self.is_refused_by_named = false;
-        self.producer.begin().map_err(|error| error.end())
+        self.producer.begin().map_err(|error| error.end())?;
+        // A transaction of a worker ends soon, with an offset at least.
+        self.producer.expect_records();
+        Ok(())
     }
 
     fn check(&mut self) -> Result<(), Fatal> {

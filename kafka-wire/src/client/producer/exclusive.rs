@@ -128,12 +128,26 @@ impl ExclusiveProducer {
 
     /// Opens a transaction. No request is sent before there are records or offsets to send.
     ///
+    /// If it stays open for more than a moment after its first record, it registers its partitions, those that most of
+    /// the last transactions have written to, and the group of the last one, ahead of its commit. A partition that it
+    /// does not write to then gets a marker nevertheless.
+    ///
     /// Its protocol version is fixed here, by the cluster's finalized `transaction.version`.
     ///
     /// # Errors
     /// A transaction is open, or has to be aborted or recovered first, or the producer cannot go on.
     pub fn begin(&mut self) -> Result<(), TransactionError> {
         self.engine.begin()
+    }
+
+    /// Tells that the open transaction will be ended soon and with records or offsets, although it has none yet. So
+    /// the partitions that most of the last transactions have written to, and the group of the last one, are registered
+    /// while its records are being made; otherwise that begins with the first record. Does nothing without a
+    /// transaction.
+    pub fn expect_records(&mut self) {
+        if self.engine.shared.buffer().expect_batches(self.engine.client.now()) {
+            self.engine.shared.wake.notify_one();
+        }
     }
 
     /// Sends every appended record and waits for every acknowledgement. Cancel safe.

@@ -14,7 +14,7 @@ use self::topics::Lookups;
 use self::under_way::UnderWay;
 use super::super::{Client, MetadataError};
 use super::calls;
-use super::shared::{Buffer, Core, Gate, Shared, Turn};
+use super::shared::{Buffer, Core, FirstBatch, Gate, Shared, Turn};
 use crate::cluster::Topic;
 use crate::producer::outbox::{NeedsEpoch, Outbox, Produced, RequestId};
 use crate::producer::transaction::RequestOutcome;
@@ -32,6 +32,8 @@ pub(super) struct Sender {
     /// The next time to look at open batches and at the time of day that records are given.
     linger_until: Option<Moment>,
     time_until: Option<Moment>,
+    /// The time at which to register what the open transaction uses.
+    register_at: Option<Moment>,
     lookups: Lookups,
     /// Whether nothing else runs on its thread.
     has_own_thread: bool,
@@ -68,6 +70,7 @@ impl Sender {
             pauses,
             linger_until: None,
             time_until: None,
+            register_at: None,
             under_way: UnderWay::default(),
             is_refreshing: false,
             refresh_after: Moment::ZERO,
@@ -152,7 +155,8 @@ impl Sender {
         }
         self.refresh(now);
         let turn_due = self.tell(now, &mut core);
-        let batches_due = [self.outbox.next_timeout(now), self.linger_until, self.time_until, turn_due];
+        let batches_due =
+            [self.outbox.next_timeout(now), self.linger_until, self.time_until, self.register_at, turn_due];
         let topics_due = [self.refresh_due(now), self.lookups.next_timeout(), after_failure];
         let others_due = batches_due.into_iter().chain(topics_due).flatten().min();
         let coordinator_due = core.manager.next_timeout(now);
@@ -201,6 +205,7 @@ impl Sender {
             self.outbox.push(now, batch);
         }
         accumulator.reuse(closed);
+        self.register_at = register_early(now, &mut buffer, core);
     }
 
     /// Closes the open batches if they take the room that an owner waits for, and nothing in flight will give any back:
@@ -351,6 +356,25 @@ impl Sender {
             );
         }
     }
+}
+
+/// Registers the partitions of open batches in a transaction that has had records for a while, and those that the last
+/// ones have used, so that its commit need not. Returns the time at which to do so.
+///
+/// A transaction that ends before that has one request for all its partitions, instead of two.
+fn register_early(now: Moment, buffer: &mut Buffer, core: &mut Core) -> Option<Moment> {
+    let FirstBatch::OpenedAt(opened_at) = buffer.first_batch else { return None };
+    let due = opened_at + core.manager.expects_after();
+    if due > now {
+        return Some(due);
+    }
+    buffer.first_batch = FirstBatch::Done;
+    let accumulator = &buffer.accumulator;
+    for slot in accumulator.opened() {
+        core.manager.expect(*slot, || accumulator.topic_partition(*slot));
+    }
+    core.manager.expect_usual();
+    None
 }
 
 /// Lets the owners try again whose records have room now, and ends the waiting of those whose time is over.

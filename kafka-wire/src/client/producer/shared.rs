@@ -39,6 +39,7 @@ pub(super) struct Buffer {
     /// in transactions.
     pub(super) linger: Option<Duration>,
     pub(super) bell: Bell,
+    pub(super) first_batch: FirstBatch,
     /// Last acknowledged offset by slot.
     pub(super) last_offsets: Vec<Option<Offset>>,
     /// Fulfilled when there is room, or the transaction has failed.
@@ -58,6 +59,18 @@ pub(super) enum Gate {
     Failed,
     Closed,
     Stopped,
+}
+
+/// The first batch of a transaction, some time after which the transaction registers its partitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FirstBatch {
+    /// The transaction has none yet.
+    Awaited,
+    /// It was opened, or announced, at that time.
+    OpenedAt(Moment),
+    /// The transaction has been seen to, or ends already, or there is none.
+    #[default]
+    Done,
 }
 
 /// News for the sender that it has not seen yet, or will see in time.
@@ -132,6 +145,7 @@ impl Shared {
             gate: if is_transactional { Gate::NoTransaction } else { Gate::Open },
             linger: (lingers || !is_transactional).then_some(config.linger),
             bell: Bell::default(),
+            first_batch: FirstBatch::Done,
             last_offsets: Vec::new(),
             on_room: None,
             waiting: VecDeque::new(),
@@ -204,8 +218,19 @@ impl Buffer {
             self.bell.next_look = Some(now + linger);
             rings = true;
         }
+        rings |= self.expect_batches(now);
         self.bell.has_rung |= rings;
         rings
+    }
+
+    /// Notes that the open transaction has its first batch, or will have it soon. Returns whether the sender has to be
+    /// woken for it.
+    pub(super) fn expect_batches(&mut self, now: Moment) -> bool {
+        let is_first = self.first_batch == FirstBatch::Awaited;
+        if is_first {
+            self.first_batch = FirstBatch::OpenedAt(now);
+        }
+        is_first
     }
 
     /// Opens or closes the gate, unless it is closed for good.
@@ -213,6 +238,7 @@ impl Buffer {
         if !matches!(self.gate, Gate::Closed | Gate::Stopped) {
             self.gate = gate;
         }
+        self.first_batch = if self.gate == Gate::Open { FirstBatch::Awaited } else { FirstBatch::Done };
     }
 }
 

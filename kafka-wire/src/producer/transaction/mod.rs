@@ -33,6 +33,10 @@
 //! answer at once and asks again after a millisecond; the leaders then find the partitions registered. A commit of
 //! offsets alone registers the group for the same reason. A late AddPartitionsToTxn has an epoch of the past.
 //!
+//! **A transaction that lasts registers ahead of its commit** what it uses, and what the last ones have used: that
+//! takes a round trip, and their markers may be in the way ([`TransactionManager::expect_usual`]). A refusal of what it
+//! does not use after all is no failure; a partition without records gets a marker, and holds no reader up.
+//!
 //! **EndTxn without a response** is sent again unchanged. At version 1 the coordinator answers a repeat with the same
 //! epoch by the state that it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS.
 //! At version 2 the repeat has an epoch one below the coordinator's, which it takes as a repeat (`retryOnEpochBump`
@@ -42,15 +46,18 @@
 //! not and never will be.
 
 mod reaction;
+mod registration;
 mod requests;
 mod state;
+mod usual;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use reaction::{Reaction, produce_reaction, reaction};
 pub use requests::{Request, RequestOutcome};
 
+use self::registration::Registration;
+use self::state::{Attempts, Doubt, OffsetsToCommit, State};
 use super::ProducerConfig;
 use super::accumulator::Slot;
 use super::error::{NotReady, TransactionCause};
@@ -59,7 +66,6 @@ use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicParti
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::time::Moment;
 use crate::wire::Str;
-use state::{Attempts, Doubt, OffsetsToCommit, State};
 
 /// The transactional protocol that the cluster has finalized (`transaction.version`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,9 +126,7 @@ pub struct TransactionManager {
     is_anonymous: bool,
     state: State,
     version: TransactionVersion,
-    /// Partitions with records that are not registered in the transaction yet.
-    unregistered: BTreeMap<TopicPartition, Slot>,
-    registered: BTreeSet<Slot>,
+    registration: Registration,
     offsets: Option<OffsetsToCommit>,
     /// Whether the coordinator may know of this transaction, so that it has to be ended.
     reached: bool,
@@ -147,8 +151,7 @@ impl TransactionManager {
             is_anonymous: !config.is_idempotent(),
             state: if config.is_idempotent() { State::Opening } else { State::Ready },
             version: TransactionVersion::V1,
-            unregistered: BTreeMap::new(),
-            registered: BTreeSet::new(),
+            registration: Registration::default(),
             offsets: None,
             reached: false,
             needs_epoch: false,
@@ -190,15 +193,45 @@ impl TransactionManager {
             _ => return Err(self.not_ready()),
         }
         self.clear();
+        self.registration.begin();
         self.ended = None;
         (self.state, self.version) = (State::Open, version);
         Ok(())
     }
 
-    /// Notes records for a partition, which will be registered before they may be sent.
+    /// Notes a batch for a partition, which will be registered before it may be sent.
     pub fn touch(&mut self, slot: Slot, partition: impl FnOnce() -> TopicPartition) {
-        if self.is_transactional() && !self.registered.contains(&slot) {
-            self.unregistered.insert(partition(), slot);
+        if self.is_transactional() {
+            self.registration.touch(slot, partition);
+            if self.registration.waits_for(slot) {
+                self.attempts.hurry();
+            }
+        }
+    }
+
+    /// Notes records for a partition that are not to be sent yet: it may be registered by now.
+    pub fn expect(&mut self, slot: Slot, partition: impl FnOnce() -> TopicPartition) {
+        if self.state == State::Open {
+            self.registration.touch(slot, partition);
+        }
+    }
+
+    /// Age of the first records of a transaction at which to call [`Self::expect`] for them, and then
+    /// [`Self::expect_usual`]: about the time that the coordinator takes to end the transaction before.
+    #[must_use]
+    pub fn expects_after(&self) -> Duration {
+        self.registration.pause()
+    }
+
+    /// Expects the open transaction to write to the partitions that most of the last ones have written to, and to
+    /// commit offsets as the last one did: they are registered now, while its records are still being made. At version
+    /// 2 the group is left to TxnOffsetCommit, which does it without another request.
+    pub fn expect_usual(&mut self) {
+        if self.state == State::Open {
+            self.registration.expect_partitions();
+            if self.version == TransactionVersion::V1 {
+                self.registration.expect_group();
+            }
         }
     }
 
@@ -208,7 +241,7 @@ impl TransactionManager {
         if !self.is_transactional() {
             return self.identity.is_some() || self.is_anonymous;
         }
-        matches!(self.state, State::Open | State::Committing) && self.registered.contains(&slot)
+        matches!(self.state, State::Open | State::Committing) && self.registration.contains(slot)
     }
 
     /// Notes that an attempt to produce got no response, or that a batch with a sequence was given up.
@@ -248,11 +281,11 @@ impl TransactionManager {
             _ => return Err(self.not_ready()),
         }
         (self.state, self.ended) = (State::Committing, None);
-        self.offsets = group.filter(|(_, offsets)| !offsets.is_empty()).map(|(group, offsets)| OffsetsToCommit {
-            group,
-            offsets,
-            is_group_registered: false,
-        });
+        self.offsets =
+            group.filter(|(_, offsets)| !offsets.is_empty()).map(|(group, offsets)| OffsetsToCommit { group, offsets });
+        self.registration.note_group(self.committed_group().cloned());
+        self.registration.is_urgent = true;
+        self.attempts.hurry();
         Ok(())
     }
 
@@ -279,7 +312,7 @@ impl TransactionManager {
             }
             _ => return Err(self.not_ready()),
         };
-        self.unregistered.clear();
+        self.registration.unregistered.clear();
         self.offsets = None;
         self.start(State::Aborting { skip_end });
         Ok(())
@@ -366,12 +399,18 @@ impl TransactionManager {
         if self.attempts.in_flight.is_some() || now < self.attempts.retry_at {
             return None;
         }
+        if self.state == State::Committing {
+            self.registration.keep_used();
+        }
         let api = self.due(drained)?;
         let limit = if api == ApiKey::InitProducerId { self.init_timeout } else { self.end_timeout };
         let deadline = *self.attempts.deadline.get_or_insert(now + limit);
         if now >= deadline {
             self.give_up(api);
             return None;
+        }
+        if api == ApiKey::AddOffsetsToTxn {
+            self.registration.ask_for_group(self.committed_group().cloned());
         }
         let call = self.call(api, deadline - now);
         self.attempts.in_flight = Some(api);
@@ -390,10 +429,13 @@ impl TransactionManager {
         match &self.state {
             State::Opening | State::Renewing(_) => Some(ApiKey::InitProducerId),
             State::Doubted(_) => drained.then_some(ApiKey::InitProducerId),
-            State::Open | State::Committing if !self.unregistered.is_empty() => Some(ApiKey::AddPartitionsToTxn),
+            State::Open | State::Committing if !self.registration.unregistered.is_empty() => {
+                Some(ApiKey::AddPartitionsToTxn)
+            }
+            State::Open => self.registration.missing_group(None).map(|_| ApiKey::AddOffsetsToTxn),
             State::Committing => {
-                if let Some(offsets) = &self.offsets {
-                    if offsets.is_group_registered {
+                if self.offsets.is_some() {
+                    if self.registration.missing_group(self.committed_group()).is_none() {
                         return Some(ApiKey::TxnOffsetCommit);
                     }
                     let registers_itself = self.version == TransactionVersion::V2 && self.reached;
@@ -421,9 +463,14 @@ impl TransactionManager {
                 Some(ApiKey::EndTxn)
             }
             State::Recovering => Some(ApiKey::EndTxn),
-            State::Aborting { .. } | State::Ready | State::Open | State::Failed { .. } => None,
+            State::Aborting { .. } | State::Ready | State::Failed { .. } => None,
             State::InDoubt | State::Stale(_) | State::Finished(_) => None,
         }
+    }
+
+    /// The group whose offsets are being committed.
+    fn committed_group(&self) -> Option<&Str> {
+        self.offsets.as_ref().map(|offsets| &offsets.group.group_id)
     }
 
     /// Gives up the request that is due, because its time is over.
@@ -514,8 +561,7 @@ impl TransactionManager {
 
     /// Clears the state of the last transaction.
     fn clear(&mut self) {
-        self.unregistered.clear();
-        self.registered.clear();
+        self.registration.clear();
         self.offsets = None;
         (self.reached, self.needs_epoch) = (false, false);
     }

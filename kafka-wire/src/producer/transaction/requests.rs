@@ -110,7 +110,13 @@ impl TransactionManager {
             (Reaction::Retry | Reaction::FindCoordinator, _) | (_, None) => {
                 self.attempts.last_code = code.or(self.attempts.last_code);
                 self.attempts.find_again = reaction == Reaction::FindCoordinator;
-                self.attempts.retry_at = now + pauses.after(code, self.attempts.failures);
+                let is_early = code == Some(ErrorCode::CONCURRENT_TRANSACTIONS) && !self.registration.is_urgent;
+                let pause = if is_early && self.state == State::Open {
+                    self.registration.note_early()
+                } else {
+                    pauses.after(code, self.attempts.failures)
+                };
+                self.attempts.retry_at = now + pause;
                 self.attempts.failures += 1;
             }
             (reaction, Some(code)) => self.spoil(reaction, TransactionCause::Refused { api, code }),
@@ -157,7 +163,7 @@ impl TransactionManager {
 
     fn add_partitions(&self) -> AddPartitionsToTxnRequest {
         let mut topics: BTreeMap<Str, Vec<i32>> = BTreeMap::new();
-        for partition in self.unregistered.keys() {
+        for partition in self.registration.unregistered.keys() {
             topics.entry(partition.topic.clone()).or_default().push(partition.partition.0);
         }
         AddPartitionsToTxnRequest {
@@ -175,6 +181,7 @@ impl TransactionManager {
     /// Handles the response to AddPartitionsToTxn. Added partitions stay added, whatever the results of the others are.
     fn handle_partitions(&mut self, response: &AddPartitionsToTxnResponse) -> (Reaction, Option<ErrorCode>) {
         let mut worst = (Reaction::Done, ErrorCode::NONE);
+        let mut is_mistaken = false;
         for topic in &response.results_by_topic_v3_and_below {
             for result in &topic.results_by_partition {
                 let code = ErrorCode(result.partition_error_code);
@@ -184,12 +191,22 @@ impl TransactionManager {
                 if reaction > worst.0 || (reaction == worst.0 && worst.1 == ErrorCode::OPERATION_NOT_ATTEMPTED) {
                     worst = (reaction, code);
                 }
+                let partition = TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index));
                 if reaction == Reaction::Done {
-                    let partition = TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index));
-                    self.registered.extend(self.unregistered.remove(&partition));
+                    self.registration.add(&partition);
                     self.reached = true;
                 }
+                is_mistaken |= self.registration.is_mistaken(&partition, code);
             }
+        }
+        if is_mistaken && worst.0 <= Reaction::Abortable {
+            // A topic is gone, or may not be written any more, and the transaction has no records for it so far.
+            // The others are registered without it.
+            self.registration.expect_nothing();
+            worst = (Reaction::Done, ErrorCode::NONE);
+        }
+        if worst.0 == Reaction::Done && self.attempts.failures == 0 {
+            self.registration.note_in_time();
         }
         self.progress_if(worst.0 == Reaction::Done);
         (worst.0, Some(worst.1))
@@ -200,19 +217,21 @@ impl TransactionManager {
             transactional_id: self.id(),
             producer_id: self.identity.id.0,
             producer_epoch: self.identity.epoch.0,
-            group_id: self.offsets.as_ref().map(|offsets| offsets.group.group_id.clone()).unwrap_or_default(),
+            group_id: self.registration.asked_group().cloned().unwrap_or_default(),
             ..Default::default()
         }
     }
 
     fn handle_group(&mut self, response: &AddOffsetsToTxnResponse) -> (Reaction, Option<ErrorCode>) {
         let code = ErrorCode(response.error_code);
-        let reaction = reaction(ApiKey::AddOffsetsToTxn, code);
+        let mut reaction = reaction(ApiKey::AddOffsetsToTxn, code);
         if reaction == Reaction::Done {
             self.reached = true;
-            if let Some(offsets) = &mut self.offsets {
-                offsets.is_group_registered = true;
-            }
+            self.registration.add_group();
+        } else if reaction == Reaction::Abortable && self.committed_group() != self.registration.asked_group() {
+            // The transaction was only expected to commit offsets of this group.
+            self.registration.expect_no_group();
+            reaction = Reaction::Done;
         }
         self.progress_if(reaction == Reaction::Done);
         (reaction, Some(code))

@@ -51,8 +51,6 @@ pub(super) enum Doubt {
 pub(super) struct OffsetsToCommit {
     pub(super) group: GroupMetadata,
     pub(super) offsets: Vec<(TopicPartition, CommittedOffset)>,
-    /// Whether the group is registered in the transaction by a request of its own.
-    pub(super) is_group_registered: bool,
 }
 
 /// The attempts to send the request that is due.
@@ -73,5 +71,13 @@ impl Attempts {
     /// Whether any attempt may have reached the coordinator.
     pub(super) fn got_there(&self) -> bool {
         self.unanswered || self.last_code.is_some()
+    }
+
+    /// Notes that somebody waits for the request by now, so that it does not wait for the end of the last transaction
+    /// any longer.
+    pub(super) fn hurry(&mut self) {
+        if self.last_code == Some(ErrorCode::CONCURRENT_TRANSACTIONS) {
+            self.retry_at = Moment::ZERO;
+        }
     }
 }

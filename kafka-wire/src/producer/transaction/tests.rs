@@ -1,3 +1,5 @@
+mod early;
+
 use super::*;
 use crate::producer::pauses::Pauses;
 use crate::protocol::add_offsets_to_txn::AddOffsetsToTxnResponse;
