@@ -1,10 +1,12 @@
 //! One transaction right after another: the next one begins when the coordinator is done with the last, and not before;
-//! and one that lasts registers what it needs before its commit.
+//! one that lasts registers what it needs before its commit; a job with a backlog of input makes them as long as its
+//! setting says.
 
 use std::time::Duration;
 
+use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_every_broker, skip, test_on, within};
+use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, skip, test_on, within};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupOffsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
@@ -12,13 +14,16 @@ use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 use kafka_wire::producer::{NewRecord, ProducerConfig, RunsOn, TopicHandle};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
+use processor::{App, Config, Raw, Topology, Utf8};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{RealCluster, RealConfig};
+use tokio::time::Instant;
 
 test_on!(embedded_tv1, EmbeddedTv1, transactions_follow_each_other);
 test_on!(embedded_tv2, EmbeddedTv2, transactions_follow_each_other);
 test_on!(kafka_tv1, KafkaTv1, transactions_follow_each_other);
 test_on!(kafka_tv2, KafkaTv2, transactions_follow_each_other);
+on_both_brokers!(a_backlog_is_committed_once_an_interval);
 
 const PARTITIONS: i32 = 3;
 
@@ -224,4 +229,50 @@ async fn transactions_on_three_nodes_follow_each_other() {
     }
     commit_all(&client, "paced", COUNT, RunsOn::OwnThread).await;
     check(&client, "paced", COUNT).await;
+}
+
+/// The records of the backlog: a second or two of work for this build.
+const BACKLOG: usize = 800_000;
+
+/// With input at hand, `commit.interval.max.ms` decides how many transactions there are, and nothing else does.
+async fn a_backlog_is_committed_once_an_interval(broker: TestBroker) {
+    let bench = Bench::new(&broker, "pacing", [PARTITIONS, PARTITIONS]).await;
+    let mut producer = ExclusiveProducer::open(&bench.client, ProducerConfig::default()).await.expect("a producer id");
+    let topic = producer.topic(&bench.input).await.expect("the topic is there");
+    let line = "a line of sixty bytes or so, to be written in upper case .....";
+    for number in 0..BACKLOG {
+        if !producer.has_room() {
+            producer.ready().await.expect("the lines are taken");
+        }
+        let partition = PartitionId(i32::try_from(number % 3).expect("small"));
+        let record = NewRecord { timestamp: TimestampMs(1), ..NewRecord::of(line.as_bytes()) };
+        producer.append(topic, partition, record).expect("the buffer has room");
+    }
+    producer.flush().await.expect("the lines are taken");
+    producer.close().await.expect("nothing is open");
+    let mut counts = Vec::new();
+    for interval_ms in [1_000, 100] {
+        let application_id = format!("{}-{interval_ms}", bench.application_id);
+        let mut config = bench.config();
+        config.set("commit.interval.max.ms", &interval_ms.to_string()).expect("a known key");
+        let (commits, took) = copy_backlog(&bench, &application_id, config).await;
+        eprintln!("{BACKLOG} records, commit.interval.max.ms={interval_ms}: {commits} commits in {took:.2?}");
+        // One more for the end, and one for what was open at the first look.
+        let commits_max = took.as_millis() as u64 / interval_ms + 2;
+        assert!((1..=commits_max).contains(&commits), "{commits} commits in {took:?} at {interval_ms} ms");
+        counts.push(commits);
+    }
+    assert!(counts[0] < counts[1], "the interval matters: {counts:?}");
+}
+
+/// Copies the input in upper case, to its end. Returns the number of transactions, and the time.
+async fn copy_backlog(bench: &Bench, application_id: &str, config: Config) -> (u64, Duration) {
+    let mut job = Topology::builder(application_id);
+    job.stream(&bench.input, Utf8).map(|line| line.value.to_uppercase()).to(&bench.output, Raw, Utf8);
+    let started = Instant::now();
+    let app = App::new(job.build().expect("the topology is sound"), config).bounded();
+    let run = app.run_until(std::future::pending::<()>());
+    let status = within("the backlog", Duration::from_secs(120), run).await.expect("the job runs to its end");
+    assert_eq!((status.records_in, status.restarts), (BACKLOG as u64, 0));
+    (status.commits, started.elapsed())
 }
