@@ -6,6 +6,7 @@
 //! job where it belongs.
 
 mod aggregations;
+mod chains;
 mod joins;
 mod steps;
 mod windows;
@@ -116,7 +117,7 @@ pub struct Job {
 }
 
 /// The jobs.
-pub const JOBS: [Job; 5] = [windows::JOB, aggregations::JOB, joins::JOB, joins::FOREIGN, steps::JOB];
+pub const JOBS: [Job; 6] = [windows::JOB, aggregations::JOB, joins::JOB, joins::FOREIGN, steps::JOB, chains::JOB];
 
 /// The row whose store forgets by the time of day, [`FORGOTTEN_AFTER`] a record, and the name of its job.
 pub const FORGOTTEN: (&str, &str) = ("forgotten-by-clock", "steps");
