@@ -18,40 +18,19 @@ pub struct ExclusiveProducer {
     producer: client::ExclusiveProducer,
 }
 
-/// Makes a method of each signature that waits for the async one.
-macro_rules! blocking {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)+) => {
-        impl ExclusiveProducer {
-            $(
-                #[doc = concat!(
-                    "See [`client::ExclusiveProducer::", stringify!($name), "`](client::ExclusiveProducer::",
-                    stringify!($name), ")."
-                )]
-                ///
-                /// # Errors
-                /// As there.
-                #[track_caller]
-                pub fn $name(&mut self, $($argument: $type),*) -> $result {
-                    let Self { runtime, producer } = self;
-                    runtime.block_on(producer.$name($($argument),*))
-                }
-            )+
-        }
-    };
-}
-
-blocking! {
-    fn topic(name: &str) -> Result<TopicHandle, MetadataError>;
-    fn ready() -> Result<(), FlushError>;
-    fn flush() -> Result<(), FlushError>;
-    fn commit(offsets: Option<GroupOffsets<'_>>) -> Result<(), CommitError>;
-    fn abort() -> Result<(), TransactionError>;
-    fn recover() -> Result<Recovered, TransactionError>;
-}
-
 impl ExclusiveProducer {
     pub(super) const fn new(runtime: Runtime, producer: client::ExclusiveProducer) -> Self {
         Self { runtime, producer }
+    }
+
+    /// Looks a topic up, and returns its handle.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::topic`].
+    #[track_caller]
+    pub fn topic(&mut self, name: &str) -> Result<TopicHandle, MetadataError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.topic(name))
     }
 
     /// Serialises a record into the open batch of its partition. It never waits.
@@ -80,6 +59,26 @@ impl ExclusiveProducer {
         self.producer.append_tracked(topic, partition, record)
     }
 
+    /// Waits until the buffer has room.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::ready`].
+    #[track_caller]
+    pub fn ready(&mut self) -> Result<(), FlushError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.ready())
+    }
+
+    /// Waits until every record that was appended before is acknowledged or has failed.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::flush`].
+    #[track_caller]
+    pub fn flush(&mut self) -> Result<(), FlushError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.flush())
+    }
+
     /// Opens a transaction.
     ///
     /// # Errors
@@ -93,6 +92,36 @@ impl ExclusiveProducer {
     /// As [`client::ExclusiveProducer::expect_records`].
     pub fn expect_records(&mut self) {
         self.producer.expect_records();
+    }
+
+    /// Commits the open transaction, with offsets of a group if there are any.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::commit`].
+    #[track_caller]
+    pub fn commit(&mut self, offsets: Option<GroupOffsets<'_>>) -> Result<(), CommitError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.commit(offsets))
+    }
+
+    /// Aborts the open transaction.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::abort`].
+    #[track_caller]
+    pub fn abort(&mut self) -> Result<(), TransactionError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.abort())
+    }
+
+    /// Finds out how a transaction ended whose commit was not answered.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::recover`].
+    #[track_caller]
+    pub fn recover(&mut self) -> Result<Recovered, TransactionError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.recover())
     }
 
     /// Number of partitions of a topic, when it was last looked up.
