@@ -234,7 +234,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 }
 
-impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
+impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it,
     /// and `value_serde` writes it into the changelog of the store `name`. For windows that slide and sessions
     /// see [`WindowedBy::aggregate_merged`].
@@ -250,6 +250,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
         aggregate: F,
     ) -> Gathered<KS, C, E::On<W>, Fold<S, I, F, NoMerge<A>>>
     where
+        W: Unmerged,
         E: EmitRule,
         S: Serde<View = Owned<A>>,
         A: Clone + Send + 'static,

@@ -273,6 +273,10 @@ pub trait Windowing: Clone + Send + Sync + 'static {
 }
 
 /// Kinds of windows that never merge two windows: their aggregations need no `merge`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` merges values, of two windows or of the panes that windows share, and `aggregate` does not say how",
+    label = "use `aggregate_merged`, which takes a closure for that"
+)]
 pub trait Unmerged: Windowing {}
 
 impl<W: crate::window::Windows> Unmerged for W {}
