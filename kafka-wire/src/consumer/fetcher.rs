@@ -292,19 +292,20 @@ impl Fetcher {
     }
 
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
-        let room_bytes = self.room_bytes(FetchKind::Regular);
         let brokers = Brokers { cluster, flights: &self.flights, versions: &self.versions };
         let Plans { fetches, mut checks, leaderless, leaves_out } =
             plan::plan(&self.positions, brokers, &self.config, now);
         self.stale.extend(leaderless);
-        self.lacks_room = room_bytes == 0 || leaves_out;
+        self.lacks_room = self.free_bytes() == 0 || leaves_out;
         if let Some((leader, asked)) = checks.pop_first() {
             return Some(self.check(leader, asked));
         }
-        let fits = |plan: &plan::Plan| self.room_bytes(plan.kind) > 0;
-        let fetches: Vec<_> = fetches.into_iter().filter(fits).collect();
+        if self.free_bytes() == 0 {
+            return None;
+        }
+        let waiting = fetches.iter().filter(|plan| plan.kind == FetchKind::Regular).count();
         let mut plan = fetches.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
-        let room_bytes = self.room_bytes(plan.kind);
+        let room_bytes = self.room_bytes(plan.kind, waiting);
         let version = self.versions.get(&plan.broker).copied();
         let settings = (&self.config, &self.rack);
         let (mut request, max_version) = plan::request(&mut plan, &self.positions, settings, room_bytes, version);
@@ -327,13 +328,23 @@ impl Fetcher {
         Some(FetcherAction::Fetch { broker, kind, request, max_version, ticket })
     }
 
-    /// Bytes that the response to a fetch of this kind may have. Those for an extra one are not held against what is
-    /// promised to regular ones, which is often all that there is.
-    fn room_bytes(&self, kind: FetchKind) -> usize {
-        let free_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes);
+    /// Bytes of the buffer that hold no data.
+    const fn free_bytes(&self) -> usize {
+        self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes)
+    }
+
+    /// Bytes that the response to a fetch of this kind may have; `waiting` is the number of brokers that wait for
+    /// a regular one. The brokers share the buffer. As long as there is room at all, each gets enough for
+    /// one partition, even of what is promised to others: one that had to wait for their responses might wait for ever.
+    fn room_bytes(&self, kind: FetchKind, waiting: usize) -> usize {
+        let free_bytes = self.free_bytes();
+        let least_bytes = free_bytes.min(self.config.max_partition_bytes as usize);
         match kind {
-            FetchKind::Regular => free_bytes.saturating_sub(self.flights.reserved_bytes()),
-            FetchKind::Extra => free_bytes.min(self.config.max_partition_bytes as usize),
+            FetchKind::Regular => {
+                let share_bytes = self.config.buffer_limit_bytes / (self.flights.regular_count() + waiting).max(1);
+                free_bytes.saturating_sub(self.flights.reserved_bytes()).min(share_bytes).max(least_bytes)
+            }
+            FetchKind::Extra => least_bytes,
         }
     }
 

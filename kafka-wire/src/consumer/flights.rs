@@ -94,6 +94,11 @@ impl Flights {
         self.resting.values().copied()
     }
 
+    /// Number of brokers with a regular fetch in flight.
+    pub(super) fn regular_count(&self) -> usize {
+        self.flights.keys().filter(|(_, kind)| *kind == FetchKind::Regular).count()
+    }
+
     /// Bytes that are kept free for responses.
     pub(super) fn reserved_bytes(&self) -> usize {
         self.flights.values().map(|flight| flight.reserved_bytes).sum()

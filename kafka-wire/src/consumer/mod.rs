@@ -60,8 +60,9 @@ pub struct ConsumerConfig {
     /// of both; 10 us a partition let 500 partitions be asked for every 5 ms.
     pub pause_per_partition: Duration,
     /// Most received bytes that are parked until they are polled. At the limit fetching pauses; nothing is dropped.
-    /// It may be exceeded by one batch per leader, and by one response of `max_partition_bytes` per leader for
-    /// partitions that come up while a fetch waits. Bytes that a poll has returned do not count. Default 50 MB.
+    /// Leaders share it. It may be exceeded by one batch per leader, and by two responses of `max_partition_bytes` per
+    /// leader: no leader waits for the responses of others, and partitions that come up while a fetch waits do not wait
+    /// for it. Bytes that a poll has returned do not count. Default 50 MB.
     pub buffer_limit_bytes: usize,
     /// The reaction to a position that is outside of the log, or missing at the start. Default: an error.
     pub reset: ResetPolicy,

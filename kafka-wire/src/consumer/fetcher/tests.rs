@@ -251,13 +251,31 @@ fn a_full_buffer_pauses_fetching_and_drops_nothing() {
     script.fetcher.assign(tp(2), Offset(0), LeaderEpoch(-1));
     let (request, ticket) = script.fetch();
     assert_eq!(request.max_bytes, 100);
-    assert_eq!(script.poll(), None, "all of the buffer is promised to the first leader");
+    assert_eq!(script.fetch().0.max_bytes, 100, "the other leader does not wait for the response of this one");
     script.answer(ticket, vec![holding(vec![batch(0, 1), batch(1, 1)])]);
     assert!(script.fetcher.parked_bytes() > 100);
     assert_eq!(script.poll(), None);
     assert_eq!(delivered(&mut script.take()).len(), 2);
     assert_eq!(script.fetcher.parked_bytes(), 0);
     script.fetch();
+}
+
+#[test]
+fn leaders_share_the_buffer_and_none_waits_for_the_responses_of_others() {
+    let config = ConsumerConfig { buffer_limit_bytes: 16 << 20, ..ConsumerConfig::default() };
+    let mut script = Script::reading(config, 0);
+    let (first, ticket) = script.fetch();
+    assert_eq!(first.max_bytes, 16 << 20, "one leader gets it all");
+    script.fetcher.assign(tp(2), Offset(0), LeaderEpoch(-1));
+    let (second, _) = script.fetch();
+    assert_eq!((second.topics[0].partitions[0].partition, second.max_bytes), (2, 1 << 20), "all is promised already");
+    assert_eq!(script.poll(), None);
+    script.answer(ticket, Vec::new());
+    assert_eq!(script.fetch().0.max_bytes, 8 << 20, "its share, although more is free");
+
+    let mut script = Script::reading(config, 0);
+    script.fetcher.assign(tp(2), Offset(0), LeaderEpoch(-1));
+    assert_eq!([script.fetch(), script.fetch()].map(|(request, _)| request.max_bytes), [8 << 20; 2]);
 }
 
 #[test]
