@@ -151,6 +151,12 @@ async fn a_topic_that_is_made_anew_takes_what_is_sent_after_that(broker: TestBro
         written(fixture.send(&producer, &format!("old {number}")).await).await;
     }
     fixture.outside.delete_topics(&[Str::from(topic.as_str())]).await.expect("the cluster answers");
+    // The leader takes records until it has heard of the deletion.
+    eventually("the topic gone", WAIT, async || {
+        let topics = fixture.outside.user_topics().await.expect("the cluster answers");
+        topics.iter().all(|known| known.as_str() != topic.as_str()).then_some(())
+    })
+    .await;
     // A record for a topic that is not there waits for it.
     let waiting = fixture.send(&producer, "new 0").await;
     fixture.assert_few_requests("the topic is gone", Duration::from_millis(700)).await;
