@@ -85,7 +85,7 @@ impl TransactionManager {
             RequestOutcome::InitProducerId(response) => self.handle_init(&response),
             RequestOutcome::AddPartitionsToTxn(response) => self.handle_partitions(&response),
             RequestOutcome::AddOffsetsToTxn(response) => self.handle_group(&response),
-            RequestOutcome::TxnOffsetCommit(response) => self.handle_offsets(&response),
+            RequestOutcome::TxnOffsetCommit(response) => self.handle_offsets(now, &response),
             RequestOutcome::EndTxn(response) => return self.handle_end(now, &response, pauses),
             RequestOutcome::NotSent => (Reaction::FindCoordinator, None),
             RequestOutcome::Unanswered => {
@@ -268,7 +268,7 @@ impl TransactionManager {
     }
 
     /// Offsets that were accepted are not sent again; offsets that the response leaves out were not accepted.
-    fn handle_offsets(&mut self, response: &TxnOffsetCommitResponse) -> (Reaction, Option<ErrorCode>) {
+    fn handle_offsets(&mut self, now: Moment, response: &TxnOffsetCommitResponse) -> (Reaction, Option<ErrorCode>) {
         // With version 2 the request itself has put the group into the transaction, even if it was refused later.
         self.reached = true;
         let mut worst = (Reaction::Done, ErrorCode::NONE);
@@ -282,6 +282,13 @@ impl TransactionManager {
                     taken.push(TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index)));
                 }
             }
+        }
+        // The coordinator may not have heard of a new topic yet; one that was deleted stays unknown. Java tries until
+        // its time is over, which would hold all partitions of the transaction up for that long.
+        let has_waited =
+            self.attempts.deadline.is_some_and(|deadline| deadline + UNKNOWN_TOPIC_PATIENCE <= now + self.end_timeout);
+        if worst == (Reaction::Retry, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) && has_waited {
+            worst.0 = Reaction::Abortable;
         }
         if let Some(offsets) = &mut self.offsets {
             offsets.offsets.retain(|(partition, _)| !taken.contains(partition));
@@ -390,3 +397,6 @@ fn is_definite(code: ErrorCode) -> bool {
 fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
+
+/// Time for which the offset of a topic that the coordinator does not know is committed again and again.
+const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);

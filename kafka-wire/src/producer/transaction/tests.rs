@@ -318,6 +318,30 @@ fn version_1_raises_the_epoch_when_a_request_may_still_arrive() {
 }
 
 #[test]
+fn the_offset_of_a_topic_that_stays_unknown_is_tried_for_five_seconds() {
+    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    for stays_unknown in [false, true] {
+        let mut script = Script::begun(TransactionVersion::V2);
+        script.touch(0);
+        script.add_partitions(&[(0, NONE)]);
+        script.manager.commit(offsets(&[0, 1])).unwrap();
+        let begun = script.now;
+        script.commit_offsets(&[(0, NONE), (1, unknown)]);
+        while script.now.since(begun) < Duration::from_secs(5) {
+            assert_eq!(script.commit_offsets(&[(1, if stays_unknown { unknown } else { NONE })]).1, [1]);
+            if !stays_unknown {
+                break;
+            }
+        }
+        if stays_unknown {
+            script.ends(&Ended::Abortable(refused(ApiKey::TxnOffsetCommit, unknown)));
+        } else {
+            assert!(script.end_txn(NONE, Some(2)), "a topic that is new becomes known");
+        }
+    }
+}
+
+#[test]
 fn a_refusal_after_a_lost_answer_proves_nothing() {
     for code in [ErrorCode::PRODUCER_FENCED, ErrorCode::INVALID_TXN_STATE, ErrorCode::UNKNOWN_SERVER_ERROR] {
         let mut script = Script::committing(TransactionVersion::V1);
