@@ -8,16 +8,19 @@ use conformance::reader::{create_topic, read_to_end};
 use conformance::writer::write_batch;
 use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::admin::NewTopic;
+use kafka_wire::client::ExclusiveProducer;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::partition_for_key;
+use kafka_wire::producer::{NewRecord, ProducerConfig, partition_for_key};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
+use kafka_wire::types::PartitionId;
 use processor::runtime::RunError;
 use processor::{App, Raw, Text, Topology, Utf8};
 use tokio::time::Instant;
 
 on_both_brokers!(
     a_global_table_is_whole_before_the_job_begins_and_is_followed,
+    a_transaction_that_stays_open_in_a_global_table_delays_no_job,
     a_compacted_topic_is_the_changelog_of_its_table,
     a_compacted_topic_that_gets_partitions_ends_the_job,
     a_topic_that_is_not_compacted_is_refused,
@@ -71,6 +74,32 @@ async fn a_global_table_is_whole_before_the_job_begins_and_is_followed(broker: T
         assert!(Instant::now() < by, "the change is not seen");
     }
     running.stop().await.expect("the job stops");
+}
+
+async fn a_transaction_that_stays_open_in_a_global_table_delays_no_job(broker: TestBroker) {
+    let bench = Bench::new(&broker, "tables", [1, 1]).await;
+    let rows = broker.unique("rows");
+    create_topic(&bench.client, &rows, 1).await;
+    write(&bench, &rows, 1, [("k0".to_owned(), "row0".to_owned())].into_iter()).await;
+    let config = ProducerConfig { transaction_timeout: 5 * PATIENCE, ..ProducerConfig::transactional(rows.as_str()) };
+    let mut other = ExclusiveProducer::open(&bench.client, config).await.expect("a producer opens");
+    let topic = other.topic(&rows).await.expect("the topic is there");
+    other.begin().expect("none is open");
+    let row = NewRecord { key: Some(b"k0"), value: Some(b"open"), ..NewRecord::default() };
+    other.append(topic, PartitionId(0), row).expect("there is room");
+    other.flush().await.expect("it is written");
+
+    let mut job = Topology::builder(&bench.application_id);
+    let table = job.global_table(&rows, Utf8, Text);
+    job.stream(&bench.input, Utf8)
+        .join_global(&table, |line| Some(line.value), |line, row| format!("{} {row}", line.value))
+        .to(&bench.output, Raw, Utf8);
+    let topology = job.build().expect("the topology is sound");
+    let running = App::new(topology, bench.config()).start().await.expect("the job starts");
+    write(&bench, &bench.input, 1, [("p".to_owned(), "k0".to_owned())].into_iter()).await;
+    assert_eq!(found(&bench, 1).await, BTreeMap::from([("k0".to_owned(), "row0".to_owned())]));
+    running.stop().await.expect("the job stops");
+    other.close().await.expect("the transaction is aborted");
 }
 
 async fn a_compacted_topic_is_the_changelog_of_its_table(broker: TestBroker) {

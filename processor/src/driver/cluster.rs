@@ -7,7 +7,7 @@ use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::group::assignor::PartitionCounts;
 use kafka_wire::time::Moment;
-use kafka_wire::types::{Offset, PartitionId};
+use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use kafka_wire::wire::Str;
 
 use super::group::Group;
@@ -156,10 +156,18 @@ impl Cluster {
         Some(partitions.into_iter().map(found).collect())
     }
 
-    pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Option<Offset> {
+    pub(super) fn list(
+        &self,
+        partition: &TopicPartition,
+        spec: OffsetSpec,
+        isolation: IsolationLevel,
+    ) -> Option<Offset> {
         let TopicPartition { topic, partition } = partition;
         match spec {
             OffsetSpec::Earliest => Some(self.logs.start_offset(topic, *partition)),
+            OffsetSpec::Latest if isolation == IsolationLevel::ReadCommitted => {
+                Some(self.logs.last_stable_offset(topic, *partition))
+            }
             OffsetSpec::Latest => Some(self.logs.end_offset(topic, *partition)),
             OffsetSpec::Timestamp(timestamp) => self.logs.first_at(topic, *partition, timestamp),
             // A job asks for none of these.

@@ -333,9 +333,9 @@ impl Member {
                 Some(offsets) => Completion::Offsets(offsets),
                 None => return Ok(None),
             },
-            Operation::ListOffsets { wanted } => {
-                Completion::Listed(wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec)).collect())
-            }
+            Operation::ListOffsets { wanted, isolation } => Completion::Listed(
+                wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec, isolation)).collect(),
+            ),
             Operation::SumSourceEnds { sources, run_ends } => {
                 let end = |source: SourcePartitions| {
                     let end = cluster.source_end(&source, run_ends.as_deref());

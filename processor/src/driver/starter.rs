@@ -40,9 +40,9 @@ impl Starter {
                 Some(offsets) => Completion::Offsets(offsets),
                 None => return Ok(None),
             },
-            Operation::ListOffsets { wanted } => {
-                Completion::Listed(wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec)).collect())
-            }
+            Operation::ListOffsets { wanted, isolation } => Completion::Listed(
+                wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec, isolation)).collect(),
+            ),
             Operation::Recover => {
                 self.epoch = cluster.transactions.init(&id, &mut cluster.logs, &mut cluster.offsets);
                 Completion::Transaction(Outcome::Done)

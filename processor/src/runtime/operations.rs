@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use kafka_wire::client::{Client, GroupOffsets, RequestError, fence, fetch_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::GroupMetadata;
-use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
@@ -30,8 +29,8 @@ pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operatio
             };
             read.map(Completion::Offsets).map_err(|error| error.end())
         }
-        Operation::ListOffsets { wanted } => {
-            let listed = client.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        Operation::ListOffsets { wanted, isolation } => {
+            let listed = client.list_offsets(&wanted, isolation).await;
             let offsets = listed.map(|listed| listed.into_iter().map(|listed| listed.offset).collect());
             offsets.map(Completion::Listed).map_err(|error| error.end())
         }

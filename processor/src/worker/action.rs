@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::Offset;
+use kafka_wire::types::{IsolationLevel, Offset};
 
 use super::bounds::Ends;
 use super::end::End;
@@ -103,10 +103,12 @@ pub enum Operation {
         /// Whether to wait for transactions that are about to change them (KIP-447).
         is_stable: bool,
     },
-    /// List offsets of partitions, of all records, committed or not. Answer: [`Completion::Listed`].
+    /// List offsets of partitions. Answer: [`Completion::Listed`].
     ListOffsets {
         /// The partitions, and the kind of offset of each.
         wanted: Vec<(TopicPartition, OffsetSpec)>,
+        /// Whether the end is that of all records, or the last stable offset.
+        isolation: IsolationLevel,
     },
     /// Look up the ends of sources, uncommitted records included: for each the sum over its partitions, limited to the
     /// ends of a bounded run. Answer: [`Completion::SourceEnds`].

@@ -1,7 +1,8 @@
 //! The global tables of a worker: read to their ends before tasks begin, and followed from then on.
 //!
 //! 1. Count the partitions of their topics.
-//! 2. List the first and the last offset of each partition. The end is that of all records, committed or not.
+//! 2. List the first and the last stable offset of each partition. So a transaction that somebody else has open there
+//!    does not delay the job; Kafka Streams reads its global tables as far.
 //! 3. Read each partition from its beginning, committed records only. When all have reached those ends, the tasks
 //!    begin. The partitions stay open.
 
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::ReadToEnd;
 use kafka_wire::record::Records;
-use kafka_wire::types::{Offset, PartitionId};
+use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use tracing::warn;
 
 use super::action::{Action, Completion, Operation, OperationId};
@@ -100,7 +101,7 @@ impl GlobalTables {
                 self.asked.sort_unstable();
                 self.asked.dedup();
                 let wanted = self.asked.iter().flat_map(ReadToEnd::queries).collect();
-                Ok((Some(Operation::ListOffsets { wanted }), Vec::new()))
+                Ok((Some(Operation::ListOffsets { wanted, isolation: IsolationLevel::ReadCommitted }), Vec::new()))
             }
             Completion::Listed(bounds) => Ok((None, self.open(&bounds))),
             completion => unreachable!("{completion:?} answers no question about a global table"),

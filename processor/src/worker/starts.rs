@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::{LeaderEpoch, Offset, PartitionId, TimestampMs};
+use kafka_wire::types::{IsolationLevel, LeaderEpoch, Offset, PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
 
 use super::action::{Completion, Operation};
@@ -100,7 +100,7 @@ impl Starting {
             Step::Look => Operation::ReadOffsets { partitions: partitions(), is_stable: false },
             Step::TakeUp => Operation::Recover,
             Step::LookAgain => Operation::ReadOffsets { partitions: partitions(), is_stable: true },
-            Step::List => Operation::ListOffsets { wanted: self.wanted() },
+            Step::List => Operation::ListOffsets { wanted: self.wanted(), isolation: IsolationLevel::ReadUncommitted },
             Step::Commit(offsets) => Operation::Commit { offsets: offsets.clone() },
             Step::Done => return None,
         })

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::consumer::ReadToEnd;
-use kafka_wire::types::Offset;
+use kafka_wire::types::{IsolationLevel, Offset};
 
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
@@ -120,7 +120,8 @@ impl Takeover {
                 Step::Ends => {
                     let wanted = self.wanted(topology);
                     self.asked.clone_from(&wanted);
-                    (!wanted.is_empty()).then_some(Operation::ListOffsets { wanted })
+                    let isolation = IsolationLevel::ReadUncommitted;
+                    (!wanted.is_empty()).then_some(Operation::ListOffsets { wanted, isolation })
                 }
             };
             if operation.is_some() {

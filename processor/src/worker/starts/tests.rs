@@ -87,7 +87,7 @@ fn all_partitions_of_an_input_get_their_places_in_one_commit() {
     for completion in [committed([None, None]), DONE, committed([None, None])] {
         starting.handle(completion).expect("it goes on");
     }
-    let Some(Operation::ListOffsets { wanted }) = starting.next() else { panic!("{:?}", starting.next()) };
+    let Some(Operation::ListOffsets { wanted, .. }) = starting.next() else { panic!("{:?}", starting.next()) };
     assert_eq!(wanted.len(), 2, "the input that starts at its first record needs no place");
     starting.handle(Completion::Listed(vec![Some(Offset(5)), Some(Offset(7))])).expect("it goes on");
     let Some(Operation::Commit { offsets }) = starting.next() else { panic!("{:?}", starting.next()) };
