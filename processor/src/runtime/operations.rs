@@ -1,9 +1,11 @@
 //! The operations that a worker asks for, carried out on a cluster.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
 use kafka_wire::client::{Client, GroupOffsets, RequestError, fence, fetch_offsets, fetch_unstable_offsets};
-use kafka_wire::cluster::GroupMetadata;
+use kafka_wire::cluster::{GroupMetadata, TopicPartition};
 use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
@@ -13,8 +15,52 @@ use super::transaction::Transaction;
 use crate::commit::Outcome;
 use crate::worker::{Completion, End, Operation};
 
-/// Carries out an operation that does not concern the transaction.
+/// Carries out an operation that does not concern the transaction. One that takes long is reported, with what it waits
+/// for: tasks may wait for it.
 pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operation) -> Completion {
+    let waits_for = waits_for(&operation);
+    let mut done = pin!(carry_out_unreported(client, group_id, operation));
+    for waited in 1_u32.. {
+        match tokio::time::timeout(REPORT_INTERVAL, &mut done).await {
+            Ok(completion) => return completion,
+            Err(_) => info!(seconds = (REPORT_INTERVAL * waited).as_secs(), "still waits for {waits_for}"),
+        }
+    }
+    unreachable!("nothing takes so long")
+}
+
+/// Time between two reports of an operation that takes long.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Text behind "waits for": the thing that an operation waits for.
+fn waits_for(operation: &Operation) -> String {
+    match operation {
+        Operation::CountPartitions { topics } => format!("the partitions of {}", topics.join(", ")),
+        Operation::ListTopics => "the list of topics".to_owned(),
+        Operation::Fence { transactional_ids } => {
+            format!("the coordinator to end the transactions of {}, which are gone", transactional_ids.join(", "))
+        }
+        Operation::ReadOffsets { partitions, is_stable } => {
+            let until = if *is_stable { ", until open transactions that may change them have ended" } else { "" };
+            format!("the committed offsets of {}{until}", listed(partitions.iter()))
+        }
+        Operation::ListOffsets { wanted, .. } => {
+            format!("the ends of {}", listed(wanted.iter().map(|(partition, _)| partition)))
+        }
+        operation => format!("{operation:?}"),
+    }
+}
+
+/// The first of these partitions, and the number of the others.
+fn listed<'p>(mut partitions: impl ExactSizeIterator<Item = &'p TopicPartition>) -> String {
+    let first = partitions.next().map(ToString::to_string).unwrap_or_default();
+    match partitions.len() {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+async fn carry_out_unreported(client: Client, group_id: Str, operation: Operation) -> Completion {
     let done = match operation {
         Operation::CountPartitions { topics } => count_partitions(&client, &topics).await,
         Operation::ListTopics => list_topics(&client).await.map(Completion::Topics).map_err(|error| error.end()),
