@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka_wire::client::{Client, ClientConfig};
 use testkit::broker::{Broker, BrokerConfig};
-use testkit::real::{KafkaVersion, RealConfig, RealKafka, Unavailable};
+use testkit::real::{KafkaVersion, RealCluster, RealConfig, RealKafka, Unavailable};
 
 use crate::relay::Relay;
 
@@ -137,6 +137,24 @@ impl TestBroker {
         };
         Ok(Self { kind, bootstrap, embedded: None, _node: None })
     }
+}
+
+/// Starts three nodes of Apache Kafka as one cluster: three replicas of each partition, of which two have to be there.
+///
+/// # Errors
+/// Says what is missing, or what a node logged last.
+pub async fn three_nodes() -> Result<RealCluster, Unavailable> {
+    let of_cluster = [
+        ("default.replication.factor", "3"),
+        ("min.insync.replicas", "2"),
+        ("offsets.topic.replication.factor", "3"),
+        ("transaction.state.log.replication.factor", "3"),
+        ("transaction.state.log.min.isr", "2"),
+        ("broker.session.timeout.ms", "3000"),
+        ("broker.heartbeat.interval.ms", "500"),
+    ];
+    let properties = of_cluster.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    RealCluster::start(3, RealConfig { properties, ..RealConfig::default() }).await
 }
 
 /// The reason why a test has no broker to run on.

@@ -23,7 +23,7 @@ mod wait;
 pub mod wordcount;
 pub mod writer;
 
-pub use brokers::{BrokerKind, TestBroker, kafka_is_required, kafka_version, run_on, skip};
+pub use brokers::{BrokerKind, TestBroker, kafka_is_required, kafka_version, run_on, skip, three_nodes};
 pub use wait::{eventually, within};
 
 /// Makes one `#[test]` per broker of each named `async fn(TestBroker)`: `body::embedded_tv1` to `body::kafka_tv2`.

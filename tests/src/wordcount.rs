@@ -122,4 +122,4 @@ fn spawn(program: &str, arguments: &[String], temporary: &Path, log: &Arc<Mutex<
 }
 
 /// Lines of the log that are kept for a report.
-const LOG_LINES_MAX: usize = 60;
+const LOG_LINES_MAX: usize = 400;

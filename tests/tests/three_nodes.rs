@@ -12,7 +12,7 @@ use std::time::Duration;
 use conformance::foreign::java;
 use conformance::ledger::{Ledger, Statement};
 use conformance::reader::{KeptRecord, read_to_end, until_stable};
-use conformance::{eventually, skip, within};
+use conformance::{eventually, skip, three_nodes, within};
 use kafka_wire::admin::{ConfigChange, ConfigResource, ElectionType, NewTopic, OffsetSpec, Reassignment};
 use kafka_wire::client::{Client, ClientConfig, GroupConsumer, Producer, ResetPolicy, fetch_offsets};
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
@@ -23,7 +23,7 @@ use kafka_wire::types::{BrokerId, Offset, PartitionId};
 use kafka_wire::wire::Str;
 use load::{End, Group, INPUT, Job, OUTPUT, Writer, expected_counts};
 use testkit::proxy::{Proxy, Way};
-use testkit::real::{RealCluster, RealConfig, Unavailable};
+use testkit::real::{RealCluster, Unavailable};
 use tokio::time::{Instant, sleep};
 
 pub(crate) const WAIT: Duration = Duration::from_secs(90);
@@ -81,17 +81,7 @@ struct Nodes {
 
 impl Nodes {
     async fn start() -> Result<Self, Unavailable> {
-        let of_cluster = [
-            ("default.replication.factor", "3"),
-            ("min.insync.replicas", "2"),
-            ("offsets.topic.replication.factor", "3"),
-            ("transaction.state.log.replication.factor", "3"),
-            ("transaction.state.log.min.isr", "2"),
-            ("broker.session.timeout.ms", "3000"),
-            ("broker.heartbeat.interval.ms", "500"),
-        ];
-        let properties = of_cluster.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        let cluster = RealCluster::start(3, RealConfig { properties, ..RealConfig::default() }).await?;
+        let cluster = three_nodes().await?;
         let mut config = ClientConfig::new(&cluster.bootstrap());
         config.request_timeout = Duration::from_secs(2);
         let mut patient = config.clone();

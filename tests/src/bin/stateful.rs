@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().unwrap_or_default();
     let (brokers, application_id) = (next(), next());
