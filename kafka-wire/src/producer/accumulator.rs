@@ -293,6 +293,7 @@ impl Accumulator {
         }
         let open = self.partitions[slot.index()].open.as_mut().expect("it fits the open batch, or one was opened");
         let before = if open.builder.is_empty() { 0 } else { open.builder.size_bytes() };
+        open.builder.make_room(record_bytes, self.batch_size_bytes);
         open.builder
             .append(record.timestamp.0, record.key, record.value, record.headers)
             .map_err(|_| AppendError::RecordTooLarge { record_bytes, limit_bytes: self.buffer_limit_bytes })?;

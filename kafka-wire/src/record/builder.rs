@@ -79,6 +79,22 @@ impl BatchBuilder {
         Self { buffer, record_count: 0, base_timestamp: -1, max_timestamp: -1 }
     }
 
+    /// Makes room for a record of at most `record_bytes`. The memory doubles, but not beyond what a batch of
+    /// `batch_bytes` takes.
+    #[inline]
+    pub(crate) fn make_room(&mut self, record_bytes: usize, batch_bytes: usize) {
+        if self.buffer.capacity() - self.buffer.len() < record_bytes {
+            self.grow(record_bytes, batch_bytes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, record_bytes: usize, batch_bytes: usize) {
+        let doubled = self.buffer.capacity().saturating_mul(2).min(batch_bytes);
+        let room = doubled.saturating_sub(self.buffer.len()).max(record_bytes);
+        self.buffer.reserve_exact(room);
+    }
+
     /// Bytes of the batch so far, header included and before compression.
     pub fn size_bytes(&self) -> usize {
         self.buffer.len()

@@ -174,3 +174,19 @@ fn records_arrive_in_the_batch_as_they_were_appended() {
     assert_eq!(records[0].value, Some(&b"one"[..]));
     assert_eq!((records[1].key, records[1].value), (None, None));
 }
+
+#[test]
+fn a_batch_takes_no_more_memory_than_its_records_may() {
+    const BATCH_BYTES: usize = 100_000;
+    let (mut accumulator, topic) = accumulator(BATCH_BYTES, 10_000_000);
+    let mut closed = Vec::new();
+    while closed.len() < 3 {
+        accumulator.append(topic, PartitionId(0), record(&[0; 200])).unwrap();
+        closed.extend(accumulator.take_closed());
+    }
+    for batch in closed {
+        let bytes = batch.builder.seal(crate::record::Seal::default()).unwrap().try_into_mut().expect("nobody else's");
+        // Memory that doubles freely from 1,024 bytes on would have 131,072.
+        assert!(bytes.len() > BATCH_BYTES / 2 && bytes.capacity() <= BATCH_BYTES, "{}", bytes.capacity());
+    }
+}
