@@ -4,6 +4,7 @@ use kafka_wire::types::TimestampMs;
 
 use super::clock::{Clock, Ttl};
 use super::expiry::Expiry;
+use super::slab::Alone;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
 use crate::serde::{Serde, SerdeError};
@@ -11,7 +12,7 @@ use crate::types::{FOR_EVER, Owned};
 
 /// Values of type `A` by key. Keys are bytes.
 pub struct KeyValueStore<A> {
-    table: Table<A>,
+    table: Table<A, Alone>,
     values: Box<dyn Codec<A>>,
     /// The times of the entries, if the store forgets them.
     expiry: Option<Expiry>,

@@ -28,6 +28,7 @@ mod key_value;
 mod open_windows;
 mod order;
 mod ordered;
+mod paged;
 mod pattern_store;
 mod single;
 mod slab;

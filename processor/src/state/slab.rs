@@ -4,9 +4,9 @@ use super::index::keep;
 
 /// Entries by number.
 #[derive(Debug)]
-pub(super) struct Slab<A> {
+pub(super) struct Slab<A, L> {
     /// Pages of [`PAGE_SLOTS`] slots, so that growing copies nothing.
-    pages: Vec<Vec<Slot<A>>>,
+    pages: Vec<Vec<Slot<A, L>>>,
     /// The first free slot.
     free: u32,
     /// Bytes of keys that are too long for their entries.
@@ -14,25 +14,93 @@ pub(super) struct Slab<A> {
 }
 
 #[derive(Debug)]
-enum Slot<A> {
-    Used(Entry<A>),
+enum Slot<A, L> {
+    Used(Entry<A, L>),
     Free { next: u32 },
 }
 
-/// An entry of a table. With a number as its value it has 48 bytes. The key, of which a bit tells whether the slot is
-/// used, is at one end, and the links of a chain at the other: see [`Slab::touch`].
+/// An entry of a table. With a number as its value it has 40 bytes, and 48 in a group. The key, of which a bit tells
+/// whether the slot is used, is at one end, and the link at the other: see [`Slab::touch`].
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Entry<A> {
+pub(super) struct Entry<A, L> {
     pub(super) key: Key,
     pub(super) value: A,
     /// Number of the transaction that changed it last, and the flags [`BORN`] and [`REMOVED`].
     pub(super) touched: u32,
     /// Hash of group and key, so that searching, moving and removing an entry need not read its key.
     pub(super) hash: u32,
-    pub(super) group: u32,
-    /// The next entry of its group; the last one links to the first.
-    pub(super) next: u32,
+    pub(super) link: L,
+}
+
+/// The place of an entry among others.
+pub(super) trait Link: Copy {
+    /// The link of an entry that is in the chain of no group yet.
+    fn of(group: u32) -> Self;
+
+    /// The group.
+    fn group(self) -> u32;
+
+    /// The next entry of the group; the last one links to the first.
+    fn next(self) -> u32;
+
+    /// Sets the next entry.
+    fn set_next(&mut self, next: u32);
+}
+
+/// The link of an entry in a table whose only group is 0 and has no chain: it takes no memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alone;
+
+/// The link of an entry in a table of groups.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InGroup {
+    group: u32,
+    next: u32,
+}
+
+impl Link for Alone {
+    #[inline]
+    fn of(group: u32) -> Self {
+        debug_assert_eq!(group, 0, "the table has one group");
+        Self
+    }
+
+    #[inline]
+    fn group(self) -> u32 {
+        0
+    }
+
+    #[inline]
+    fn next(self) -> u32 {
+        NONE
+    }
+
+    fn set_next(&mut self, _: u32) {
+        unreachable!("it is in no chain")
+    }
+}
+
+impl Link for InGroup {
+    #[inline]
+    fn of(group: u32) -> Self {
+        Self { group, next: NONE }
+    }
+
+    #[inline]
+    fn group(self) -> u32 {
+        self.group
+    }
+
+    #[inline]
+    fn next(self) -> u32 {
+        self.next
+    }
+
+    #[inline]
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
 }
 
 /// Flag: the entry was created in the transaction that changed it last.
@@ -48,12 +116,12 @@ pub(super) const NONE: u32 = u32::MAX;
 const PAGE_BITS: u32 = 10;
 const PAGE_SLOTS: usize = 1 << PAGE_BITS;
 
-impl<A> Slab<A> {
+impl<A, L: Link> Slab<A, L> {
     pub(super) const fn new() -> Self {
         Self { pages: Vec::new(), free: NONE, long_key_bytes: 0 }
     }
 
-    pub(super) fn insert(&mut self, entry: Entry<A>) -> u32 {
+    pub(super) fn insert(&mut self, entry: Entry<A, L>) -> u32 {
         self.long_key_bytes += entry.key.heap_bytes();
         match self.free {
             NONE => self.push(Slot::Used(entry)),
@@ -78,7 +146,7 @@ impl<A> Slab<A> {
 
     /// An existing entry.
     #[inline]
-    pub(super) fn get(&self, slot: u32) -> &Entry<A> {
+    pub(super) fn get(&self, slot: u32) -> &Entry<A, L> {
         match &self.pages[(slot >> PAGE_BITS) as usize][slot as usize % PAGE_SLOTS] {
             Slot::Used(entry) => entry,
             Slot::Free { .. } => unreachable!("what is indexed, chained or in the undo log is used"),
@@ -87,7 +155,7 @@ impl<A> Slab<A> {
 
     /// An existing entry.
     #[inline]
-    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Entry<A> {
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Entry<A, L> {
         match self.place(slot) {
             Slot::Used(entry) => entry,
             Slot::Free { .. } => unreachable!("what is indexed, chained or in the undo log is used"),
@@ -97,7 +165,8 @@ impl<A> Slab<A> {
     /// Reads existing entries, so that they are in the cache.
     pub(super) fn touch(&self, slots: impl Iterator<Item = u32> + Clone) {
         // The first and the last field are read, because an entry may be in two cache lines.
-        keep(slots.clone().fold(0, |read, slot| read ^ self.get(slot).next));
+        let last = |entry: &Entry<A, L>| entry.hash ^ entry.link.next();
+        keep(slots.clone().fold(0, |read, slot| read ^ last(self.get(slot))));
         if self.long_key_bytes > 0 {
             let first = |slot| self.get(slot).key.as_slice().first().copied().unwrap_or(0);
             keep(slots.fold(0, |read, slot| read ^ u32::from(first(slot))));
@@ -105,7 +174,7 @@ impl<A> Slab<A> {
     }
 
     /// All entries with their slots, in the order of memory.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<A>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<A, L>)> {
         self.pages.iter().flatten().zip(0..).filter_map(|(slot, number)| match slot {
             Slot::Used(entry) => Some((number, entry)),
             Slot::Free { .. } => None,
@@ -113,7 +182,7 @@ impl<A> Slab<A> {
     }
 
     /// All entries, in the order of memory.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<A>> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<A, L>> {
         self.pages.iter_mut().flatten().filter_map(|slot| match slot {
             Slot::Used(entry) => Some(entry),
             Slot::Free { .. } => None,
@@ -123,10 +192,10 @@ impl<A> Slab<A> {
     /// Memory of the slab in bytes, without what values have on the heap.
     pub(super) fn bytes(&self) -> usize {
         let slots = self.pages.last().map_or(0, Vec::capacity) + self.pages.len().saturating_sub(1) * PAGE_SLOTS;
-        slots * size_of::<Slot<A>>() + self.long_key_bytes
+        slots * size_of::<Slot<A, L>>() + self.long_key_bytes
     }
 
-    fn push(&mut self, slot: Slot<A>) -> u32 {
+    fn push(&mut self, slot: Slot<A, L>) -> u32 {
         if self.pages.last().is_none_or(|page| page.len() == PAGE_SLOTS) {
             // The first page grows as it fills, because most stores of many tasks are small.
             self.pages.push(if self.pages.is_empty() { Vec::new() } else { Vec::with_capacity(PAGE_SLOTS) });
@@ -138,12 +207,12 @@ impl<A> Slab<A> {
     }
 
     #[inline]
-    fn place(&mut self, slot: u32) -> &mut Slot<A> {
+    fn place(&mut self, slot: u32) -> &mut Slot<A, L> {
         &mut self.pages[(slot >> PAGE_BITS) as usize][slot as usize % PAGE_SLOTS]
     }
 }
 
-impl<A> Entry<A> {
+impl<A, L> Entry<A, L> {
     pub(super) const fn is_removed(&self) -> bool {
         self.touched & REMOVED != 0
     }
@@ -201,6 +270,6 @@ mod tests {
 
     #[test]
     fn an_entry_of_a_number_fits_a_line_of_the_cache() {
-        assert_eq!(size_of::<Slot<u64>>(), 48);
+        assert_eq!(size_of::<Slot<u64, Alone>>(), 40);
     }
 }

@@ -14,15 +14,16 @@ use std::hash::{BuildHasher, Hasher};
 use hashbrown::DefaultHashBuilder;
 
 use super::index::{AHEAD, Index};
-use super::slab::{BORN, EPOCH, Entry, Key, NONE, REMOVED, Slab};
+use super::paged::Paged;
+use super::slab::{BORN, EPOCH, Entry, Key, Link, NONE, REMOVED, Slab};
 
-/// Entries by group and key.
+/// Entries by group and key; the link `L` tells whether there are several groups.
 #[derive(Debug)]
-pub(super) struct Table<A> {
+pub(super) struct Table<A, L> {
     index: Index,
-    slab: Slab<A>,
+    slab: Slab<A, L>,
     groups: Vec<Group>,
-    undo: Vec<Undo<A>>,
+    undo: Paged<Undo<A>>,
     /// Number of the open transaction; restored entries have the number 0.
     epoch: u32,
     hasher: DefaultHashBuilder,
@@ -48,13 +49,13 @@ enum Undo<A> {
     Removed(u32),
 }
 
-impl<A> Table<A> {
+impl<A, L: Link> Table<A, L> {
     pub(super) fn new() -> Self {
         Self {
             index: Index::default(),
             slab: Slab::new(),
             groups: Vec::new(),
-            undo: Vec::new(),
+            undo: Paged::new(),
             epoch: 1,
             hasher: DefaultHashBuilder::default(),
         }
@@ -114,7 +115,7 @@ impl<A> Table<A> {
     /// As [`Table::changed`], with the value that the entry had before the transaction between key and value.
     pub(super) fn changes(&self) -> impl Iterator<Item = (u32, &[u8], Option<&A>, &A)> {
         // The entries are spread over memory.
-        self.undo.chunks(AHEAD).flat_map(|ahead| {
+        self.undo.pages().flat_map(|page| page.chunks(AHEAD)).flat_map(|ahead| {
             self.slab.touch(ahead.iter().map(Undo::slot));
             ahead.iter().filter_map(|undo| {
                 let (slot, old) = match undo {
@@ -123,7 +124,7 @@ impl<A> Table<A> {
                     Undo::Removed(_) => return None,
                 };
                 let entry = self.slab.get(*slot);
-                (!entry.is_removed()).then(|| (entry.group, entry.key.as_slice(), old, &entry.value))
+                (!entry.is_removed()).then(|| (entry.link.group(), entry.key.as_slice(), old, &entry.value))
             })
         })
     }
@@ -133,7 +134,7 @@ impl<A> Table<A> {
         self.undo.iter().filter_map(|undo| match undo {
             Undo::Removed(slot) => {
                 let entry = self.slab.get(*slot);
-                (!entry.is_born()).then(|| (entry.group, entry.key.as_slice()))
+                (!entry.is_born()).then(|| (entry.link.group(), entry.key.as_slice()))
             }
             Undo::Inserted(..) | Undo::Changed(..) => None,
         })
@@ -145,10 +146,7 @@ impl<A> Table<A> {
 
     /// Memory of the entries in bytes, without what values have on the heap.
     pub(super) fn bytes(&self) -> usize {
-        self.slab.bytes()
-            + self.index.bytes()
-            + self.groups.capacity() * size_of::<Group>()
-            + self.undo.capacity() * size_of::<Undo<A>>()
+        self.slab.bytes() + self.index.bytes() + self.groups.capacity() * size_of::<Group>() + self.undo.bytes()
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -158,15 +156,12 @@ impl<A> Table<A> {
     /// Ends the transaction; its changes stay.
     pub(super) fn commit(&mut self) {
         let Self { undo, slab, .. } = self;
-        let changes = undo.len().max(UNDO_KEPT);
-        for undo in undo.drain(..) {
+        for undo in undo.iter() {
             if let Undo::Removed(slot) = undo {
-                slab.release(slot);
+                slab.release(*slot);
             }
         }
-        if undo.capacity() > 4 * changes {
-            undo.shrink_to(2 * changes);
-        }
+        undo.clear();
         self.end_epoch();
     }
 
@@ -210,11 +205,11 @@ impl<A> Table<A> {
             self.index.clear();
         }
         let mut result = Ok(());
-        let mut next = if last == NONE { NONE } else { self.slab.get(last).next };
+        let mut next = if last == NONE { NONE } else { self.slab.get(last).link.next() };
         while next != NONE {
             let slot = next;
             let entry = self.slab.get(slot);
-            next = if slot == last { NONE } else { entry.next };
+            next = if slot == last { NONE } else { entry.link.next() };
             if entry.is_removed() {
                 continue;
             }
@@ -272,7 +267,7 @@ impl<A> Table<A> {
             entry.touched = epoch;
         }
         entry.touched |= REMOVED;
-        let group = entry.group;
+        let group = entry.link.group();
         if let Some(group) = self.groups.get_mut(group as usize) {
             group.count -= 1;
         }
@@ -286,18 +281,19 @@ impl<A> Table<A> {
         // It must not be the transaction that is rolled back; the number of the one before is unknown and not needed.
         entry.touched = if entry.is_born() { BORN } else { 0 };
         self.index.insert(entry.hash, slot);
-        if let Some(group) = self.groups.get_mut(entry.group as usize) {
+        if let Some(group) = self.groups.get_mut(entry.link.group() as usize) {
             group.count += 1;
         }
     }
 
     /// Undoes an insertion; `last` was the last entry of the group before it. Returns the group if it is empty now.
     fn take_back(&mut self, slot: u32, last: u32) -> Option<u32> {
-        let Entry { hash, group, next: first, .. } = *self.slab.get(slot);
+        let Entry { hash, link, .. } = *self.slab.get(slot);
+        let (group, first) = (link.group(), link.next());
         self.index.remove(hash, slot);
         self.slab.release(slot);
         if last != NONE {
-            self.slab.get_mut(last).next = first;
+            self.slab.get_mut(last).link.set_next(first);
         }
         let known = self.groups.get_mut(group as usize)?;
         known.count -= 1;
@@ -308,16 +304,21 @@ impl<A> Table<A> {
     /// Adds an entry. Returns its slot, and that of the former last entry of its group.
     fn insert(&mut self, hash: u32, (group, key): (u32, &[u8]), value: A, touched: u32) -> (u32, u32) {
         self.make_room();
-        let slot = self.slab.insert(Entry { key: Key::new(key), value, touched, hash, group, next: NONE });
+        let slot = self.slab.insert(Entry { key: Key::new(key), value, touched, hash, link: L::of(group) });
         self.index.insert(hash, slot);
         let Some(known) = self.groups.get_mut(group as usize) else { return (slot, NONE) };
         known.count += 1;
         let last = std::mem::replace(&mut known.last, slot);
         let first = match last {
             NONE => slot,
-            last => std::mem::replace(&mut self.slab.get_mut(last).next, slot),
+            last => {
+                let link = &mut self.slab.get_mut(last).link;
+                let first = link.next();
+                link.set_next(slot);
+                first
+            }
         };
-        self.slab.get_mut(slot).next = first;
+        self.slab.get_mut(slot).link.set_next(first);
         (slot, last)
     }
 
@@ -332,10 +333,10 @@ impl<A> Table<A> {
     /// The slots of a group, in order of arrival.
     fn chain(&self, group: u32) -> impl Iterator<Item = u32> {
         let last = self.groups[group as usize].last;
-        let mut next = if last == NONE { NONE } else { self.slab.get(last).next };
+        let mut next = if last == NONE { NONE } else { self.slab.get(last).link.next() };
         std::iter::from_fn(move || {
             let slot = (next != NONE).then_some(next)?;
-            next = if slot == last { NONE } else { self.slab.get(slot).next };
+            next = if slot == last { NONE } else { self.slab.get(slot).link.next() };
             Some(slot)
         })
     }
@@ -353,7 +354,7 @@ impl<A> Table<A> {
     fn slot(&self, hash: u32, group: u32, key: &[u8]) -> Option<u32> {
         self.index.find(hash, |slot| {
             let entry = self.slab.get(slot);
-            entry.group == group && entry.key.as_slice() == key
+            entry.link.group() == group && entry.key.as_slice() == key
         })
     }
 
@@ -366,7 +367,7 @@ impl<A> Table<A> {
     }
 }
 
-impl<A: Clone> Table<A> {
+impl<A: Clone, L: Link> Table<A, L> {
     /// Changes the entry of `key`, made by `init` if there is none, and remembers its value at the beginning
     /// of the transaction.
     #[inline]
@@ -428,11 +429,9 @@ impl<A> Undo<A> {
 /// This many entries are in the cache anyway.
 const FEW: usize = 8_000;
 
-/// Number of changes for which the undo log keeps its memory.
-const UNDO_KEPT: usize = 1_000;
-
 #[cfg(test)]
 mod tests {
+    use super::super::slab::Alone;
     use super::*;
 
     #[test]
@@ -442,7 +441,7 @@ mod tests {
 
     #[test]
     fn numbers_of_transactions_begin_again() {
-        let mut table = Table::new();
+        let mut table = Table::<_, Alone>::new();
         table.epoch = EPOCH - 1;
         for round in 0..6_u64 {
             table.update(0, b"kept", || 0, |value| *value += 1);

@@ -4,6 +4,7 @@ use kafka_wire::types::TimestampMs;
 
 use super::index::AHEAD;
 use super::open_windows::OpenWindows;
+use super::slab::InGroup;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
 use crate::serde::{Serde, SerdeError};
@@ -15,7 +16,7 @@ use crate::types::{Owned, Window};
 /// so that they sort), and the key.
 pub struct WindowStore<A> {
     /// Entries, with a group for each window, whose number is that of the window.
-    table: Table<A>,
+    table: Table<A, InGroup>,
     windows: OpenWindows,
     /// Windows closed in the open transaction, in order.
     closed: Vec<u32>,
