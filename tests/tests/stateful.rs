@@ -1,7 +1,8 @@
 //! Every operator with state, in processes that are killed. Two processes run all jobs of [`conformance::stateful`].
-//! They are killed with SIGKILL in turns and started again while input keeps coming. The output, as a `read_committed`
-//! reader finds it, must be what a plain computation over the input says, for each row and key. Event times of windows,
-//! timers, patterns and joins of streams are out of order within the bound, and take one great step in between.
+//! In turns they are killed with SIGKILL and started again, or stand still for longer than their session, while input
+//! keeps coming. The output, as a `read_committed` reader finds it, must be what a plain computation over the input
+//! says, for each row and key. Event times of windows, timers, patterns and joins of streams are out of order within
+//! the bound, and take one great step in between.
 //!
 //! Other suites kill in the same way: sessions, timers, tables, foreign keys, dead letters and patterns, with times out
 //! of order, in `operators.rs`; windowed counts in `exactly_once.rs`; the application of Kafka's smoke test in

@@ -1,4 +1,5 @@
-//! Two processes that run all jobs of [`conformance::stateful`] and are killed in turns, their input and their output.
+//! Two processes that run all jobs of [`conformance::stateful`] and are killed or paused in turns, with their input and
+//! their output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -23,7 +24,9 @@ use tokio::time::{Instant, sleep};
 
 /// The program with the jobs.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stateful");
-const KILLS: usize = 8;
+const FAILURES: usize = 8;
+/// Longer than the session of a member.
+const PAUSED: Duration = Duration::from_secs(8);
 const ROUNDS: usize = 12;
 /// Event time of the first record: the start of a day.
 const START_MS: i64 = 1_700_006_400_000;
@@ -96,12 +99,13 @@ impl Run {
         Self { seed, client, topics, processes, writer, tail, victim: 0, rng, application_id, temporary }
     }
 
-    /// Writes, and kills a process after each while. Event time takes a step in the middle, and a great one at the end.
+    /// Writes, and lets a process fail after each while. Event time takes a step in the middle, and a great one at the
+    /// end.
     pub(crate) async fn work(&mut self) {
-        for kill in 0..KILLS {
+        for failure in 0..FAILURES {
             self.write().await;
-            self.kill_one().await;
-            if kill == KILLS / 2 {
+            self.fail_one().await;
+            if failure == FAILURES / 2 {
                 self.writer.step(JUMP_MS).await;
                 self.wait_until_forgotten().await;
             }
@@ -135,7 +139,7 @@ impl Run {
         assert!(wrong.is_empty() && arrived.is_ok(), "seed {seed}: {}\n{logs}", wrong.join("\n"));
         let rows: BTreeSet<_> = expected.keys().filter_map(|key| key.split(' ').next()).collect();
         format!(
-            "{} results under {} keys of {} rows right after {KILLS} kills, {waited:.1?} after the last, seed {seed}",
+            "{} results under {} keys of {} rows right after {FAILURES} failures, {waited:.1?} after the last, seed {seed}",
             records.len(),
             expected.len(),
             rows.len(),
@@ -150,13 +154,24 @@ impl Run {
         }
     }
 
-    /// Kills the process whose turn it is after a moment, and starts it again after another one.
-    async fn kill_one(&mut self) {
+    /// After a moment, kills the process whose turn it is and starts it again after another one; or pauses it until the
+    /// other one has its tasks.
+    async fn fail_one(&mut self) {
         sleep(Duration::from_millis(self.rng.below(600))).await;
-        self.processes[self.victim].kill();
-        self.writer.write(5).await;
-        sleep(Duration::from_millis(self.rng.below(500))).await;
-        self.processes[self.victim].restart();
+        if self.rng.below(4) == 0 {
+            self.processes[self.victim].pause();
+            let end = Instant::now() + PAUSED;
+            while Instant::now() < end {
+                self.writer.write(5).await;
+                sleep(Duration::from_millis(500)).await;
+            }
+            self.processes[self.victim].resume();
+        } else {
+            self.processes[self.victim].kill();
+            self.writer.write(5).await;
+            sleep(Duration::from_millis(self.rng.below(500))).await;
+            self.processes[self.victim].restart();
+        }
         self.victim = 1 - self.victim;
     }
 
