@@ -142,7 +142,7 @@ impl Pool {
         let (tag, answer) = oneshot::channel();
         let Submission { message, max_version, deadline } = submission.clone();
         let command = Command::Call(Call { message, max_version, deadline, tag });
-        match slot.send(command, || self.spawn(slot)) {
+        match slot.send(command, |first| self.spawn(slot, first)) {
             Ok(commands) => {
                 let pending = Pending {
                     answer,
@@ -206,8 +206,14 @@ impl Pool {
         Slot { endpoint: Arc::new(endpoint), counters, commands: None, health, is_silent: Arc::default() }
     }
 
-    fn spawn(&self, slot: &Slot) -> mpsc::Sender<Command> {
+    /// Begins a connection with a first command. It is in the queue before the connection begins: one that cannot be
+    /// opened may end at once, on another thread, with an answer to all that is in the queue.
+    ///
+    /// # Errors
+    /// The runtime shuts down.
+    fn spawn(&self, slot: &Slot, first: Command) -> Result<mpsc::Sender<Command>, NotSentCause> {
         let (sender, commands) = mpsc::channel(self.config.queue_limit.max(1));
+        sender.try_send(first).map_err(|_| NotSentCause::QueueFull)?;
         let parts = ConnectionParts {
             endpoint: Arc::clone(&slot.endpoint),
             connector: Arc::clone(&self.connector),
@@ -227,8 +233,17 @@ impl Pool {
             features: Arc::clone(&self.features),
             counters: Arc::clone(&slot.counters),
         };
-        self.runtime.spawn(async move { Driver::new(parts).run().await });
-        sender
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&has_begun);
+        let task = self.runtime.spawn(async move {
+            begun.store(true, Ordering::Relaxed);
+            Driver::new(parts).run().await;
+        });
+        // Only a runtime that shuts down drops a task before it has begun.
+        if task.is_finished() && !has_begun.load(Ordering::Relaxed) {
+            return Err(NotSentCause::ShutDown);
+        }
+        Ok(sender)
     }
 }
 
@@ -237,21 +252,13 @@ impl Slot {
     fn send(
         &self,
         command: Command,
-        spawn: impl FnOnce() -> mpsc::Sender<Command>,
+        spawn: impl FnOnce(Command) -> Result<mpsc::Sender<Command>, NotSentCause>,
     ) -> Result<mpsc::Sender<Command>, NotSentCause> {
-        let unsent = match &self.commands {
-            Some(commands) => match commands.try_send(command) {
-                Ok(()) => return Ok(commands.clone()),
-                Err(TrySendError::Full(_)) => return Err(NotSentCause::QueueFull),
-                Err(TrySendError::Closed(unsent)) => unsent,
-            },
-            None => command,
-        };
-        let commands = spawn();
-        match commands.try_send(unsent) {
-            Ok(()) => Ok(commands),
-            // Only a runtime that shuts down drops a task before it has begun.
-            Err(_) => Err(NotSentCause::ShutDown),
+        let Some(commands) = &self.commands else { return spawn(command) };
+        match commands.try_send(command) {
+            Ok(()) => Ok(commands.clone()),
+            Err(TrySendError::Full(_)) => Err(NotSentCause::QueueFull),
+            Err(TrySendError::Closed(unsent)) => spawn(unsent),
         }
     }
 }

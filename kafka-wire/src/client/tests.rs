@@ -476,6 +476,17 @@ async fn a_peer_that_resets_on_new_versions_is_asked_in_the_oldest_way() {
     assert!(matches!(&attempts[..], [RequestError::NotSent { cause: found, .. }] if *found == cause));
 }
 
+/// The connection may fail on another thread before the one that asks for it has gone on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_fails_at_once_is_not_taken_for_the_end_of_the_runtime() {
+    let refused = DialError::Connect(ErrorKind::ConnectionRefused);
+    for _ in 0..3_000 {
+        let network = Network::default().with("a", Host::Fails(refused.clone()));
+        let ConnectError::Unreachable { attempts } = network.client("a:9092").await.unwrap_err() else { panic!() };
+        assert!(attempts.iter().all(RequestError::is_retriable), "{attempts:?}");
+    }
+}
+
 #[test]
 fn a_request_on_a_runtime_that_is_gone_fails() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
