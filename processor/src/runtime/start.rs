@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::client::Client;
-use kafka_wire::cluster::CoordinatorKind;
 use tracing::warn;
 
 use super::config::Config;
@@ -55,20 +54,10 @@ async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Resu
     let client = reach(config).await?;
     let found = topics::matching(&client, topology).await?;
     let topology = found.as_ref().unwrap_or(topology);
-    wake_coordinators(&client, topology.application_id()).await;
     let counts = topics::prepare(&client, topology, config).await?;
     inputs::choose_starts(&client, topology, &counts, config).await?;
     let ends = inputs::ends(&client, topology, &counts, is_bounded).await?;
     Ok(Prepared { topology: found, ends: ends.map(Arc::new) })
-}
-
-/// Lets a new cluster create the topics of its coordinators, which it does when it is asked for one. Topics are created
-/// one after the other: behind hundreds of partitions of the job's own they would come seconds later. Whoever needs a
-/// coordinator asks again, and tells what is wrong. Any name serves the purpose.
-async fn wake_coordinators(client: &Client, name: &str) {
-    let asked = [CoordinatorKind::Transaction, CoordinatorKind::Group].map(|kind| client.coordinator(kind, name));
-    let [transactions, groups] = asked;
-    let _ = tokio::time::timeout(COORDINATORS_WAIT_MAX, async { tokio::join!(transactions, groups) }).await;
 }
 
 /// Connects to the cluster, whose brokers must have what exactly-once needs.
@@ -81,9 +70,6 @@ pub(super) async fn reach(config: &Config) -> Result<Client, Obstacle> {
     })?;
     Ok(client)
 }
-
-/// A broker that has to create the topics first says so at once, and begins.
-const COORDINATORS_WAIT_MAX: Duration = Duration::from_millis(200);
 
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
