@@ -47,11 +47,13 @@ pub(super) fn given(state: &State) -> BTreeMap<&'static str, Str> {
         ("offsets.topic.num.partitions", config.internal_partitions.to_string()),
         ("offsets.topic.replication.factor", "1".to_owned()),
         ("process.roles", "broker,controller".to_owned()),
+        ("producer.id.expiration.ms", config.producer_id_expiration.as_millis().to_string()),
         ("socket.request.max.bytes", config.frame_limit_bytes.to_string()),
         ("transaction.max.timeout.ms", config.transaction_timeout_max.as_millis().to_string()),
         ("transaction.state.log.min.isr", "1".to_owned()),
         ("transaction.state.log.num.partitions", config.internal_partitions.to_string()),
         ("transaction.state.log.replication.factor", "1".to_owned()),
+        ("transactional.id.expiration.ms", config.transactional_id_expiration.as_millis().to_string()),
     ];
     let defaults: BTreeMap<_, _> = all().map(|setting| (setting.name, setting.default)).collect();
     let is_given = |name: &str, value: &str| defaults.get(name).is_some_and(|default| *default != Some(value));

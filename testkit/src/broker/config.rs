@@ -70,6 +70,15 @@ pub struct BrokerConfig {
     pub group_size_max: usize,
     /// Longest transaction timeout that a producer may ask for (`transaction.max.timeout.ms`).
     pub transaction_timeout_max: Duration,
+    /// Time after its last batch, by that batch's timestamps, after which a partition forgets a producer that has no
+    /// open transaction there (`producer.id.expiration.ms`). Default one day.
+    pub producer_id_expiration: Duration,
+    /// Time without a transaction after which the coordinator forgets a transactional id
+    /// (`transactional.id.expiration.ms`). Default seven days.
+    pub transactional_id_expiration: Duration,
+    /// Shortest time between two checks for producers and transactional ids to forget: the request that comes after it
+    /// finds them gone. Default 10 minutes (`producer.id.expiration.check.interval.ms`).
+    pub expiration_check_interval: Duration,
     /// Time between the answer to EndTxn and the writing of the markers. Zero writes them at once; with a longer time
     /// clients see `CONCURRENT_TRANSACTIONS` and `UNSTABLE_OFFSET_COMMIT`, as in a busy cluster.
     pub marker_delay: Duration,
@@ -111,6 +120,9 @@ impl Default for BrokerConfig {
             group_consumer_heartbeat_interval: Duration::from_secs(5),
             group_size_max: 10_000,
             transaction_timeout_max: Duration::from_secs(15 * 60),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            expiration_check_interval: Duration::from_secs(600),
             marker_delay: Duration::ZERO,
             start_timestamp: TimestampMs(0),
             seed: None,

@@ -234,6 +234,7 @@ impl Core {
     }
 
     fn serve(&mut self, client: &Client, body: Bytes, treatment: Treatment) {
+        self.state.forget_expired();
         if let Err(cause) = handlers::dispatch(&mut self.state, client, &body, treatment) {
             debug!(connection = client.context.connection.0, %cause, "malformed request");
             self.close(client.context.connection);

@@ -153,6 +153,11 @@ impl Log {
         self.producers.iter()
     }
 
+    /// Forgets the producers without an open transaction whose last batch is from this time or before.
+    pub fn forget_producers_before(&mut self, time: TimestampMs) {
+        self.producers.forget_before(time);
+    }
+
     /// Checks a batch of a client by its header and changes nothing.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub enum BatchCheck {
     Duplicate(Offset),
 }
 
-/// The producers of one partition. Entries never expire.
+/// The producers of one partition.
 #[derive(Clone, Debug, Default)]
 pub struct Producers {
     by_id: BTreeMap<ProducerId, Producer>,
@@ -119,6 +119,12 @@ impl Producers {
             self.open.remove(&first);
         }
         first
+    }
+
+    /// Forgets the producers without an open transaction whose last batch is from this time or before, by the batch's
+    /// own timestamps: old event times expire at once. Source: `ProducerStateManager.isProducerExpired`.
+    pub fn forget_before(&mut self, time: TimestampMs) {
+        self.by_id.retain(|_, producer| producer.open_since.is_some() || producer.last_timestamp > time);
     }
 
     /// First offset of the oldest open transaction.
@@ -241,6 +247,19 @@ mod tests {
         assert_eq!(producers.check(&header(2, 5, 1, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         append(&mut producers, &header(2, 0, 1, false), 5);
         assert_eq!(producers.check(&header(1, 5, 1, false)), Err(ErrorCode::INVALID_PRODUCER_EPOCH));
+    }
+
+    #[test]
+    fn a_producer_expires_unless_it_has_a_transaction_open_and_may_then_start_anywhere() {
+        let mut producers = Producers::default();
+        append(&mut producers, &header(1, 0, 5, false), 10);
+        producers.forget_before(TimestampMs(9));
+        assert_eq!(producers.check(&header(1, 7, 1, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        producers.forget_before(TimestampMs(10));
+        assert_eq!(producers.epoch(ProducerId(7)), None);
+        append(&mut producers, &header(1, 7, 1, true), 15);
+        producers.forget_before(TimestampMs(1_000));
+        assert!(producers.has_open(ProducerId(7)));
     }
 
     #[test]

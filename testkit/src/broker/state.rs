@@ -69,6 +69,8 @@ pub struct State {
     pub(super) is_short_by_answers: bool,
     /// Time of the last warning that records find no room.
     shortage_told: Option<Moment>,
+    /// Time from which the next request looks for producers to forget.
+    next_expiration: Moment,
     /// Fetches that wait for records, by connection: each has at most one.
     fetches: BTreeMap<ConnectionId, WaitingFetch>,
     /// Connections whose waiting fetch should be tried again.
@@ -109,6 +111,7 @@ impl State {
         let protocol = if config.transaction_version >= 2 { EndProtocol::V2 } else { EndProtocol::V1 };
         let transactions = Transactions::new(config.marker_delay, protocol);
         let mut logins = Logins::new(config.sasl.clone(), Rng::from_seed(rng.next_u64()));
+        let next_expiration = Moment::ZERO + config.expiration_check_interval;
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, Rng::from_seed(rng.next_u64()));
         Self {
             config,
@@ -130,10 +133,22 @@ impl State {
             answer_room_bytes: usize::MAX,
             is_short_by_answers: false,
             shortage_told: None,
+            next_expiration,
             fetches: BTreeMap::new(),
             woken: VecDeque::new(),
             answers: VecDeque::new(),
         }
+    }
+
+    /// Forgets the producers and the transactional ids that have not been used for so long that they expire.
+    pub(super) fn forget_expired(&mut self) {
+        if self.now < self.next_expiration {
+            return;
+        }
+        self.next_expiration = self.now + self.config.expiration_check_interval;
+        let age_ms = i64::try_from(self.config.producer_id_expiration.as_millis()).unwrap_or(i64::MAX);
+        self.topics.forget_producers_before(TimestampMs(self.timestamp().0.saturating_sub(age_ms)));
+        self.transactions.forget_unused(self.now, self.config.transactional_id_expiration);
     }
 
     /// Counts the bytes after the last field of a request. Like Apache Kafka, the broker ignores them:

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::rng::Rng;
-use kafka_wire::types::PartitionId;
+use kafka_wire::types::{PartitionId, TimestampMs};
 use kafka_wire::wire::{Str, Uuid};
 
 use self::upkeep::Upkeep;
@@ -193,6 +193,13 @@ impl Topics {
     /// A partition, to be changed.
     pub fn partition_mut(&mut self, name: &str, partition: PartitionId) -> Option<&mut Partition> {
         self.by_name.get_mut(name)?.partitions.get_mut(usize::try_from(partition.0).ok()?)
+    }
+
+    /// Forgets, in every partition, the producers whose last batch is from this time or before.
+    pub fn forget_producers_before(&mut self, time: TimestampMs) {
+        for partition in self.by_name.values_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.log.forget_producers_before(time);
+        }
     }
 
     /// Every topic, in the order of their names.

@@ -87,6 +87,8 @@ struct Transaction {
     phase: Phase,
     /// Start of its last transaction.
     started: Option<Moment>,
+    /// The last change; an id that is not used expires.
+    changed: Moment,
     partitions: BTreeSet<PartitionName>,
     groups: BTreeSet<Str>,
 }
@@ -139,7 +141,7 @@ impl Transactions {
         let fresh = ProducerIdentity { id: ProducerId(self.next_producer_id), epoch: ProducerEpoch(0) };
         let Some(transaction) = self.by_id.get_mut(transactional_id) else {
             self.next_producer_id += 1;
-            self.by_id.insert(transactional_id.detached(), Transaction::new(fresh, timeout));
+            self.by_id.insert(transactional_id.detached(), Transaction::new(fresh, timeout, now));
             return Ok(fresh);
         };
         if expected.is_some_and(|expected| !transaction.may_init(expected)) {
@@ -165,6 +167,7 @@ impl Transactions {
                 transaction.timeout = timeout;
                 transaction.phase = Phase::Empty;
                 transaction.started = None;
+                transaction.changed = now;
                 Ok(transaction.producer)
             }
         }
@@ -190,6 +193,7 @@ impl Transactions {
             Phase::Empty | Phase::Ended { .. } => {
                 transaction.phase = Phase::Ongoing { deadline: now + transaction.timeout };
                 transaction.started = Some(now);
+                transaction.changed = now;
             }
         }
         for participant in participants {
@@ -274,7 +278,7 @@ impl Transactions {
     pub fn handle_timeout(&mut self, now: Moment) {
         let due: Vec<Str> = self.by_id.iter().filter(|(_, t)| t.due().is_some_and(|due| due <= now)).map(key).collect();
         for transactional_id in due {
-            let transaction = self.by_id.get_mut(&transactional_id).expect("nothing is ever removed");
+            let transaction = self.by_id.get_mut(&transactional_id).expect("it was just found");
             match transaction.phase {
                 Phase::Ongoing { .. } => {
                     transaction.fence(self.protocol);
@@ -284,6 +288,13 @@ impl Transactions {
                 Phase::Empty | Phase::Ended { .. } => {}
             }
         }
+    }
+
+    /// Forgets the transactional ids that have no transaction and have not changed for `age`. Their producers get
+    /// `INVALID_PRODUCER_ID_MAPPING` after that, until they ask for an id again.
+    pub fn forget_unused(&mut self, now: Moment, age: Duration) {
+        let is_used = |transaction: &Transaction| transaction.due().is_some() || transaction.changed + age > now;
+        self.by_id.retain(|_, transaction| is_used(transaction));
     }
 
     /// Returns the time at which [`Transactions::handle_timeout`] is due. Looks at every transactional id.
@@ -300,6 +311,7 @@ impl Transactions {
     fn start_ending(&mut self, now: Moment, transactional_id: &str, is_commit: bool, next_id: Option<ProducerId>) {
         let transaction = self.by_id.get_mut(transactional_id).expect("callers looked it up");
         transaction.phase = Phase::Ending { is_commit, complete_at: now + self.marker_delay, next_id };
+        transaction.changed = now;
         if self.marker_delay.is_zero() {
             self.markers.extend(transaction.complete());
         }
@@ -307,7 +319,7 @@ impl Transactions {
 }
 
 impl Transaction {
-    fn new(producer: ProducerIdentity, timeout: Duration) -> Self {
+    fn new(producer: ProducerIdentity, timeout: Duration, now: Moment) -> Self {
         Self {
             producer,
             previous_id: None,
@@ -315,6 +327,7 @@ impl Transaction {
             timeout,
             phase: Phase::Empty,
             started: None,
+            changed: now,
             partitions: BTreeSet::new(),
             groups: BTreeSet::new(),
         }

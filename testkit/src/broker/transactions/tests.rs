@@ -187,6 +187,23 @@ fn used_up_epochs_bring_a_new_producer_id() {
 }
 
 #[test]
+fn an_id_that_is_not_used_is_forgotten_unless_it_has_a_transaction_open() {
+    let mut script = Script::new(Duration::ZERO);
+    let age = Duration::from_secs(5);
+    let first = script.init(None).unwrap();
+    script.add(first).unwrap();
+    script.now = script.now + age;
+    script.transactions.forget_unused(script.now, age);
+    let next = script.end(first, true, EndProtocol::V2).unwrap();
+    script.now = script.now + age;
+    script.transactions.forget_unused(script.now, age);
+    assert_eq!(script.add(next), Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
+    // Its producer gets another producer id, as long as nobody else has asked for one.
+    assert_eq!(script.init(Some(next)), Ok(identity(1, 0)));
+    assert_eq!(script.init(Some(next)), Err(ErrorCode::PRODUCER_FENCED));
+}
+
+#[test]
 fn verification_knows_the_participants_of_the_open_transaction_only() {
     let mut script = Script::new(Duration::ZERO);
     let producer = script.init(None).unwrap();
