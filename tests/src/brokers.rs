@@ -79,19 +79,32 @@ impl TestBroker {
             relay.leads_to(embedded.listens_on());
             return Some(Self { kind, bootstrap, embedded: Some(embedded), _node: None });
         }
-        let (version, transaction_version) = (kafka_version(), kind.transaction_version());
-        let advertised_address = Some(bootstrap.clone());
-        let config = RealConfig { version, transaction_version, advertised_address, ..RealConfig::default() };
-        match RealKafka::start(config).await {
-            Ok(node) => {
-                relay.leads_to(node.bootstrap().parse().expect("an address of the loopback"));
-                Some(Self { kind, bootstrap, embedded: None, _node: Some(node) })
-            }
-            Err(unavailable) => {
-                skip(kind.label(), &unavailable.to_string());
-                None
-            }
+        let node = own_node(kind, RealConfig { advertised_address: Some(bootstrap.clone()), ..kafka_config(kind) });
+        let node = node.await?;
+        relay.leads_to(node.bootstrap().parse().expect("an address of the loopback"));
+        Some(Self { kind, bootstrap, embedded: None, _node: Some(node) })
+    }
+
+    /// Starts a broker for this test alone: the embedded one with a changed configuration, or Apache Kafka with more
+    /// properties. `None` if Apache Kafka cannot be started here, after a message of [`skip`].
+    ///
+    /// # Panics
+    /// If no port is free.
+    pub async fn of_its_own(
+        kind: BrokerKind,
+        change: impl FnOnce(&mut BrokerConfig),
+        properties: &[(&str, String)],
+    ) -> Option<Self> {
+        if !kind.is_kafka() {
+            let mut config = embedded_config(kind);
+            change(&mut config);
+            let embedded = Broker::start(config).await.expect("a port of the loopback is free");
+            return Some(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded), _node: None });
         }
+        let mut config = kafka_config(kind);
+        config.properties.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let node = own_node(kind, config).await?;
+        Some(Self { kind, bootstrap: node.bootstrap().to_owned(), embedded: None, _node: Some(node) })
     }
 
     /// Kind of this broker.
@@ -243,17 +256,29 @@ fn embedded_config(kind: BrokerKind) -> BrokerConfig {
 /// The address of the node that the tests of this binary share. The node ends with the process.
 fn shared_kafka(kind: BrokerKind) -> Result<&'static str, Unavailable> {
     static NODES: [OnceLock<Result<RealKafka, Unavailable>>; 2] = [OnceLock::new(), OnceLock::new()];
-    let node = NODES[usize::from(kind == BrokerKind::KafkaTv2)].get_or_init(|| {
-        let (version, transaction_version) = (kafka_version(), kind.transaction_version());
-        let properties = vec![
-            ("group.consumer.min.heartbeat.interval.ms".to_owned(), CONSUMER_HEARTBEAT_MS.to_string()),
-            ("group.consumer.heartbeat.interval.ms".to_owned(), CONSUMER_HEARTBEAT_MS.to_string()),
-            ("group.consumer.min.session.timeout.ms".to_owned(), CONSUMER_SESSION_MS.to_string()),
-            ("group.consumer.session.timeout.ms".to_owned(), CONSUMER_SESSION_MS.to_string()),
-        ];
-        RealKafka::start_blocking(&RealConfig { version, transaction_version, properties, ..RealConfig::default() })
-    });
+    let node =
+        NODES[usize::from(kind == BrokerKind::KafkaTv2)].get_or_init(|| RealKafka::start_blocking(&kafka_config(kind)));
     node.as_ref().map(RealKafka::bootstrap).map_err(Clone::clone)
+}
+
+fn kafka_config(kind: BrokerKind) -> RealConfig {
+    let (version, transaction_version) = (kafka_version(), kind.transaction_version());
+    let properties = vec![
+        ("group.consumer.min.heartbeat.interval.ms".to_owned(), CONSUMER_HEARTBEAT_MS.to_string()),
+        ("group.consumer.heartbeat.interval.ms".to_owned(), CONSUMER_HEARTBEAT_MS.to_string()),
+        ("group.consumer.min.session.timeout.ms".to_owned(), CONSUMER_SESSION_MS.to_string()),
+        ("group.consumer.session.timeout.ms".to_owned(), CONSUMER_SESSION_MS.to_string()),
+    ];
+    RealConfig { version, transaction_version, properties, ..RealConfig::default() }
+}
+
+/// Starts a node of Apache Kafka for one test; without one, says that the test is skipped.
+async fn own_node(kind: BrokerKind, config: RealConfig) -> Option<RealKafka> {
+    if kind.transaction_version() == 2 && !kafka_version().has_transaction_version() {
+        say_skipped(kind.label(), &format!("Kafka {} has no such level", kafka_version()));
+        return None;
+    }
+    RealKafka::start(config).await.map_err(|unavailable| skip(kind.label(), &unavailable.to_string())).ok()
 }
 
 /// The version of Apache Kafka that suites start, if no cluster is given: `WATERWHEEL_KAFKA_VERSION`,

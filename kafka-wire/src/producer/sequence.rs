@@ -45,9 +45,10 @@ use crate::types::{Offset, ProducerEpoch, ProducerId};
 /// Most batches of one partition in flight at once: as many as a broker recognises when they are repeated.
 pub const IN_FLIGHT_MAX: usize = 5;
 
-/// Time after an acknowledgement for which a broker certainly remembers the producer: far below
-/// `producer.id.expiration.ms` (1 day).
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// Time after an acknowledgement for which a broker certainly remembers the producer. `producer.id.expiration.ms` is
+/// a day by default, but may be set to seconds. Longer than a slow broker takes to answer, so that only silence costs a
+/// partition the round trip.
+const REMEMBERED: Duration = Duration::from_secs(2);
 
 /// The identity of a producer at the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
