@@ -70,8 +70,14 @@ enum State {
     JoinAt(Moment),
     Joining(MemberRequestId),
     Electing(MemberRequestId, Election),
-    Syncing { call: MemberRequestId, generation: i32, watch: Option<Watch> },
+    Syncing {
+        call: MemberRequestId,
+        generation: i32,
+        watch: Option<Watch>,
+    },
     Stable(Stable),
+    /// The member leaves as soon as it is told its id: see [`Membership::handle_leave`].
+    LeavingOnceKnown(MemberRequestId),
     Leaving(MemberRequestId),
     Left,
     Fatal,
@@ -168,6 +174,7 @@ impl Membership {
             | State::Joining(_)
             | State::Electing(..)
             | State::Syncing { .. }
+            | State::LeavingOnceKnown(_)
             | State::Leaving(_)
             | State::Left
             | State::Fatal => None,
@@ -225,18 +232,29 @@ impl Membership {
 
     /// Leaves the group, even if the member is static, so that the others take over at once.
     ///
-    /// A fenced member does not send LeaveGroup: its place belongs to another member now.
+    /// A fenced member does not send LeaveGroup: its place belongs to another member now. One whose first JoinGroup is
+    /// on its way waits for the answer: the coordinator makes up an id, and lets a rebalance wait for the member
+    /// under it, for as long as its session timeout (`ClassicGroup.hasAllMembersJoined`).
     pub fn handle_leave(&mut self, _now: Moment) {
-        let may_be_member = !self.member_id.is_empty()
-            || (self.config.instance_id.is_some() && !matches!(self.state, State::Unjoined | State::JoinAt(_)));
         match self.state {
-            State::Fatal | State::Leaving(_) | State::Left => {}
-            _ if !may_be_member => self.state = State::Left,
-            _ => {
-                let request = self.leave_request("the member is closed");
-                self.state = State::Leaving(self.call(MemberRequest::Leave(request)));
-            }
+            State::Fatal | State::LeavingOnceKnown(_) | State::Leaving(_) | State::Left => {}
+            _ if !self.member_id.is_empty() => self.leave(),
+            State::Unjoined | State::JoinAt(_) => self.state = State::Left,
+            _ if self.config.instance_id.is_some() => self.leave(),
+            State::Joining(call) => self.state = State::LeavingOnceKnown(call),
+            _ => self.state = State::Left,
         }
+    }
+
+    fn leave(&mut self) {
+        let request = self.leave_request("the member is closed");
+        self.state = State::Leaving(self.call(MemberRequest::Leave(request)));
+    }
+
+    /// Leaves under the id that the answer to the first JoinGroup has.
+    fn leave_as(&mut self, member_id: Str) {
+        self.member_id = member_id;
+        if self.member_id.is_empty() { self.state = State::Left } else { self.leave() }
     }
 
     /// Stops, and lets a static member's partitions wait for the process that comes back under its instance id: there
@@ -266,7 +284,8 @@ impl Membership {
 
     /// Returns whether an owner that does not poll delays other members.
     const fn is_watched(&self) -> bool {
-        !matches!(self.state, State::Unjoined | State::Leaving(_) | State::Left | State::Fatal)
+        use State::{Fatal, Leaving, LeavingOnceKnown, Left, Unjoined};
+        !matches!(self.state, Unjoined | LeavingOnceKnown(_) | Leaving(_) | Left | Fatal)
     }
 
     /// Leaves the group because the owner did not poll in time. A static member keeps its place until the session
@@ -307,6 +326,9 @@ impl Membership {
             return;
         }
         match answer {
+            Ok(MemberResponse::Join(response)) if matches!(self.state, State::LeavingOnceKnown(_)) => {
+                self.leave_as(response.member_id);
+            }
             Ok(MemberResponse::Join(response)) => self.handle_join(now, response),
             Ok(MemberResponse::Sync(response)) => self.handle_sync(now, response),
             Ok(MemberResponse::Heartbeat(response)) => self.handle_heartbeat(now, ErrorCode(response.error_code)),
@@ -320,7 +342,9 @@ impl Membership {
 
     fn is_awaited(&self, id: MemberRequestId) -> bool {
         match &self.state {
-            State::Joining(call) | State::Electing(call, _) | State::Leaving(call) => *call == id,
+            State::Joining(call) | State::Electing(call, _) | State::LeavingOnceKnown(call) | State::Leaving(call) => {
+                *call == id
+            }
             State::Syncing { call, .. } => *call == id,
             State::Stable(stable) => {
                 stable.heartbeat.is_some_and(|(call, _)| call == id)
@@ -440,7 +464,7 @@ impl Membership {
     }
 
     fn handle_failure(&mut self, now: Moment, id: MemberRequestId, failure: RequestFailure) {
-        if matches!(self.state, State::Leaving(_)) {
+        if matches!(self.state, State::LeavingOnceKnown(_) | State::Leaving(_)) {
             self.state = State::Left;
             return;
         }

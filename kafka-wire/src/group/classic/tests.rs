@@ -366,10 +366,22 @@ fn a_member_that_the_leader_left_out_has_no_partitions() {
 
 #[test]
 fn leaving_is_asked_for_whenever_the_coordinator_may_know_the_member() {
-    // Before any response, a dynamic member does not exist yet; a static one may.
+    // A dynamic member waits for the id under which the coordinator waits for it; a static one is known by its own.
     let mut script = Script::dynamic();
     script.member.handle_leave(script.now);
+    assert!(!script.member.is_finished());
+    script.answer_join(ErrorCode::MEMBER_ID_REQUIRED, "");
+    let MemberRequest::Leave(request) = script.next_call() else { panic!("a leave follows") };
+    assert_eq!(request.members[0].member_id, "me");
+    script.answer(Ok(MemberResponse::Leave(LeaveGroupResponse::default())));
     assert!(script.member.is_finished());
+    for answer in [Ok(MemberResponse::Join(JoinGroupResponse::default())), Err(RequestFailure::Unreachable)] {
+        let mut script = Script::dynamic();
+        script.member.handle_leave(script.now);
+        script.answer(answer);
+        assert!(script.member.is_finished(), "there is nobody to leave");
+        assert_eq!((script.calls.len(), script.events()), (0, Vec::new()));
+    }
     let mut script = Script::fixed();
     script.calls.clear();
     script.member.handle_leave(script.now);
