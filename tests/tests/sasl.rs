@@ -7,21 +7,27 @@ mod example;
 use std::time::Duration;
 
 use conformance::foreign;
-use conformance::reader::{create_topic, read_to_end};
+use conformance::reader::{Arrival, Tail, create_topic, read_to_end};
 use conformance::writer::write;
-use conformance::{kafka_version, skip, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, ConnectError, Keystore, Lane, Node, Pem, Sasl, TlsConfig};
+use conformance::{eventually, kafka_version, skip, within};
+use kafka_wire::client::{
+    CallOptions, Client, ClientConfig, ConnectError, Keystore, Lane, Node, Pem, Producer, Sasl, TlsConfig,
+};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+use kafka_wire::protocol::ApiKey;
 use kafka_wire::protocol::alter_user_scram_credentials::{AlterUserScramCredentialsRequest, ScramCredentialUpsertion};
 use kafka_wire::protocol::metadata::MetadataRequest;
 use kafka_wire::sasl::{ITERATIONS_MIN, OAuthToken, ScramHash};
 use kafka_wire::types::PartitionId;
 use testkit::broker::{Broker, BrokerConfig, SaslConfig, SaslMechanism};
+use testkit::proxy::Proxy;
 use testkit::real::{RealConfig, RealKafka, Unavailable};
 
 const USER: &str = "alice";
 const PASSWORD: &str = "pass, with = signs";
+const WAIT: Duration = Duration::from_secs(60);
 
 async fn embedded(sasl: SaslConfig) -> Broker {
     Broker::start(BrokerConfig { sasl: Some(sasl), ..BrokerConfig::default() }).await.expect("a port is free")
@@ -70,21 +76,78 @@ async fn assert_judges(bootstrap: &str) {
     assert!(text.contains("security.protocol") && text.contains("sasl.mechanism"), "{text}");
 }
 
-/// Sends requests for longer than a session lasts: none may be lost by a connection that the broker closes.
-async fn assert_renewed(client: &Client, duration: Duration) {
+/// Writes and reads for longer than two sessions last, with many requests on their way: each connection is renewed
+/// again and again, none is closed, and no record is lost or doubled.
+async fn assert_renewed(bootstrap: &str, topic: &str, sasl: Sasl, duration: Duration) {
+    let proxy = Proxy::default();
+    let mut config = ClientConfig::new(bootstrap);
+    config.sasl = Some(sasl);
+    let client = Client::connect_with(config, proxy.connector()).await.expect("the password is right");
+    let partition = TopicPartition::new(topic, PartitionId(0));
+    create_topic(&client, &partition.topic, 1).await;
+    // Batches of a few records each, sent at once: five are on their way nearly always.
+    let small = ProducerConfig { batch_size_bytes: 100, linger: Duration::ZERO, ..ProducerConfig::default() };
+    let producer = Producer::open(&client, small).await.expect("a producer id");
     let broker = client.cluster().brokers().next().expect("the cluster has a broker").id;
     let start = tokio::time::Instant::now();
     let ask = async || {
         while start.elapsed() < duration {
             let request = MetadataRequest { topics: Some(Vec::new()), ..Default::default() };
-            client
-                .request(Node::Broker(broker), Lane::General, request, CallOptions::default())
-                .await
-                .expect("an answer");
+            let asked = client.request(Node::Broker(broker), Lane::General, request, CallOptions::default());
+            within("an answer", WAIT, asked).await.expect("an answer");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::join!(ask(), ask(), ask());
+    let produce = async {
+        let mut deliveries = Vec::new();
+        while start.elapsed() < duration {
+            let value = deliveries.len().to_string();
+            deliveries.push(producer.send(ProducerRecord::to(&partition.topic).value(&value)).await.expect("room"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let count = deliveries.len();
+        for delivery in deliveries {
+            within("an acknowledgement", WAIT, delivery).await.expect("it is written");
+        }
+        count
+    };
+    let mut tail = None;
+    let begin = async {
+        tail = Some(Tail::start(&client, &partition.topic, IsolationLevel::ReadUncommitted).await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        (proxy.connections(), proxy.requests(ApiKey::SaslAuthenticate))
+    };
+    let ((), (), count, (connections, logins)) = tokio::join!(ask(), ask(), produce, begin);
+    let tail = tail.expect("it has begun");
+    eventually("every record", WAIT, async || (tail.look(<[_]>::len) >= count).then_some(())).await;
+    let text = |it: &Arrival| String::from_utf8(it.record.value.clone().unwrap_or_default()).expect("text");
+    let expected: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    assert!(tail.look(|arrived| arrived.iter().map(text).collect::<Vec<_>>()) == expected, "each once, in order");
+    assert_eq!(proxy.connections(), connections, "a connection was closed instead of being renewed");
+    let renewals = proxy.requests(ApiKey::SaslAuthenticate) - logins;
+    assert!(renewals >= 2 * connections, "{renewals} for {connections} connections");
+}
+
+/// A broker that lies in an exchange of SCRAM is asked nothing: something else may answer in its place.
+async fn assert_lies_are_found_out(bootstrap: &str) {
+    // The first answer has the nonce of both, the salt and the number of iterations; the second one the proof.
+    for (nth, field, why) in [(1, "r=", "nonce"), (1, ",i=", "iterations"), (2, "v=", "could not prove")] {
+        let proxy = Proxy::default();
+        proxy.edit(ApiKey::SaslAuthenticate, nth, move |mut frame| {
+            let at = frame.windows(field.len()).position(|window| window == field.as_bytes());
+            let first = &mut frame[at.expect("it is there") + field.len()];
+            *first = if *first == b'A' { b'B' } else { b'A' };
+            frame
+        });
+        let mut config = ClientConfig::new(bootstrap);
+        config.sasl = Some(Sasl::scram_sha_256(USER, PASSWORD));
+        let error = Client::connect_with(config, proxy.connector()).await.expect_err("the broker lies").to_string();
+        assert!(error.contains(why), "{error}");
+        assert!(proxy.is_spent());
+        let login = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
+        let asked: u64 = login.into_iter().map(|api| proxy.requests(api)).sum();
+        assert_eq!(proxy.all_requests(), asked, "something was asked all the same");
+    }
 }
 
 #[tokio::test]
@@ -92,6 +155,7 @@ async fn the_embedded_listener_lets_in_who_knows_the_password() {
     let broker = embedded(SaslConfig::new(USER, PASSWORD)).await;
     assert_judges(&broker.address()).await;
     let text = in_vain(&broker.address(), Some(Sasl::oauthbearer(|| async { Ok(OAuthToken::new("wrong")) }))).await;
+    assert_lies_are_found_out(&broker.address()).await;
     assert!(text.contains("sasl.mechanism=OAUTHBEARER; it takes PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"), "{text}");
 }
 
@@ -121,10 +185,9 @@ async fn a_token_that_cannot_be_had_is_told_in_the_words_of_its_source() {
 #[tokio::test]
 async fn a_session_is_renewed_on_the_embedded_listener() {
     let mut sasl = SaslConfig::new(USER, PASSWORD);
-    sasl.session_lifetime = Some(Duration::from_millis(1_500));
+    sasl.session_lifetime = Some(Duration::from_secs(8));
     let broker = embedded(sasl).await;
-    let client = connect(&broker.address(), Some(Sasl::scram_sha_256(USER, PASSWORD))).await.expect("let in");
-    assert_renewed(&client, Duration::from_secs(5)).await;
+    assert_renewed(&broker.address(), "renewed", Sasl::scram_sha_256(USER, PASSWORD), Duration::from_secs(18)).await;
 }
 
 /// kcat and Java's console tools, each with the mechanisms that it supports.
@@ -226,7 +289,7 @@ async fn set_password(admin: &Client) {
 
 #[tokio::test]
 async fn a_sasl_listener_of_kafka_lets_in_who_knows_the_password() {
-    let kafka = match start("SASL_PLAINTEXT", &[("connections.max.reauth.ms", "3000")]).await {
+    let kafka = match start("SASL_PLAINTEXT", &[("connections.max.reauth.ms", "8000")]).await {
         Ok(kafka) => kafka,
         Err(unavailable) => return skip("SASL with Apache Kafka", &unavailable.to_string()),
     };
@@ -240,7 +303,10 @@ async fn a_sasl_listener_of_kafka_lets_in_who_knows_the_password() {
     })
     .await;
     assert_judges(kafka.bootstrap()).await;
-    assert_renewed(&admin, Duration::from_secs(8)).await;
+    assert_lies_are_found_out(kafka.bootstrap()).await;
+    let renewed = |topic, sasl| assert_renewed(kafka.bootstrap(), topic, sasl, Duration::from_secs(18));
+    let (plain, scram) = (Sasl::plain(USER, PASSWORD), Sasl::scram_sha_512(USER, PASSWORD));
+    tokio::join!(renewed("renewed-by-plain", plain), renewed("renewed-by-scram", scram));
     let token = || async { Ok(OAuthToken::new(unsecured_token())) };
     assert_works(&connect(kafka.bootstrap(), Some(Sasl::oauthbearer(token))).await.expect("a token"), "by-token").await;
     let text = in_vain(kafka.bootstrap(), Some(Sasl::oauthbearer(|| async { Ok(OAuthToken::new("wrong")) }))).await;
