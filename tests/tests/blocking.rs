@@ -152,6 +152,8 @@ async fn a_session_and_the_handles_of_one_owner_block(broker: TestBroker) {
         session.close().expect("nothing is open");
         let partition = |topic: &str| TopicPartition::new(topic, PartitionId(0));
         let admin = client.admin();
+        // Waits until the coordinator of the group has heard of the commit, too.
+        admin.fetch_offsets(&group, &[partition(&input)]).expect("an answer");
         let committed = admin.fetch_all_offsets(&group).expect("an answer");
         assert_eq!(committed.iter().map(|(one, at)| (one, at.offset.0)).collect::<Vec<_>>(), [(&partition(&input), 2)]);
         admin

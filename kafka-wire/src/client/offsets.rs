@@ -123,6 +123,9 @@ pub async fn fetch_offsets(
 /// Looks up the committed offsets of a group in all partitions for which it has committed one, sorted. It waits for
 /// open transactions as [`fetch_offsets`] does.
 ///
+/// The coordinator lists partitions by their committed offsets: one whose first offset is in a transaction that is
+/// still being ended is left out. [`fetch_offsets`] waits for it.
+///
 /// # Errors
 /// As for [`fetch_offsets`].
 pub async fn fetch_all_offsets(
