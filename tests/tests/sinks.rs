@@ -15,9 +15,11 @@ use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::{Row, RowAccessor as _};
 use tokio::time::sleep;
 
-on_both_brokers!(a_table_has_each_record_once, files_have_each_record_once);
+on_both_brokers!(a_table_has_each_record_once, files_have_each_record_once, parquet_files_have_each_record_once,);
 
 /// Kills the job and the database in turn, while records come; the rows are then the records of the topic.
 async fn a_table_has_each_record_once(broker: TestBroker) {
@@ -61,66 +63,100 @@ fn count(database: &Postgres) -> usize {
     counted.and_then(|lines| lines.first()?.parse().ok()).unwrap_or(0)
 }
 
-/// Kills the job while records come; the complete files then have the records of each partition in their order.
 async fn files_have_each_record_once(broker: TestBroker) {
-    let mut run = Run::start(&broker).await;
-    let folder = run.temporary.join("files");
-    let mut job = run.job("to-files", &[folder.to_str().expect("text")]);
-    for kill in 0..KILLS {
-        run.write(LINES).await;
-        run.pause().await;
-        job.kill();
-        job.restart();
-        if kill % 2 == 0 {
-            let written = usize::try_from(run.written).expect("a few");
-            let so_far = || {
-                let now = lines(&folder).values().map(Vec::len).sum::<usize>();
-                std::future::ready((now >= written).then_some(()))
-            };
-            run.wait("the lines so far", &job, so_far).await;
-        }
-    }
-    let written = usize::try_from(run.written).expect("a few");
-    let so_far = || {
-        let now = lines(&folder).values().map(Vec::len).sum::<usize>();
-        std::future::ready((now >= written).then_some(()))
-    };
-    run.wait("the lines before the stop", &job, so_far).await;
-    // Files that are young when the job is stopped are complete after it.
-    run.write(LINES).await;
-    run.pause().await;
-    let (status, _) = job.stop().await;
-    assert!(status.success(), "{status}");
-    let hidden = || names(&folder).into_iter().filter(|name| name.ends_with(".part")).count();
-    assert_eq!(hidden(), 0, "seed {}: a job that is stopped hides nothing", run.seed);
-    let job = run.job("to-files", &[folder.to_str().expect("text")]);
-    let records = run.records().await;
-    let mut expected: BTreeMap<i32, Vec<String>> = BTreeMap::new();
-    for ((partition, _), (_, line)) in &records {
-        expected.entry(*partition).or_default().push(line.clone());
-    }
-    let all = || {
-        let now = lines(&folder).values().map(Vec::len).sum::<usize>();
-        std::future::ready((now >= records.len()).then_some(()))
-    };
-    run.wait("all lines", &job, all).await;
-    assert!(lines(&folder) == expected, "seed {}: the lines of the files are not those of the topic", run.seed);
-    let (status, _) = job.stop().await;
-    assert!(status.success(), "{status}");
-    assert_eq!(hidden(), 0, "seed {}: nothing is left behind", run.seed);
-    run.finish(&format!("{} lines of as many records after {KILLS} kills", records.len()));
+    let text = Files { program: "to-files", line: |_, line| line.to_owned(), read: read_text };
+    text.have_each_record_once(&broker).await;
 }
 
-/// The lines of the complete files by partition, in the order of the files.
-fn lines(folder: &Path) -> BTreeMap<i32, Vec<String>> {
-    let mut lines: BTreeMap<i32, Vec<String>> = BTreeMap::new();
-    for name in names(folder).into_iter().filter(|name| !name.starts_with('.')) {
-        let partition = name.rsplit('-').nth(1).and_then(|part| part.parse().ok()).expect("it is in the name");
-        let text = std::fs::read_to_string(folder.join(&name)).expect("text");
-        assert!(text.ends_with('\n'), "{name} ends with half a line");
-        lines.entry(partition).or_default().extend(text.lines().map(str::to_owned));
+async fn parquet_files_have_each_record_once(broker: TestBroker) {
+    let line = |at, line: &str| format!("{at} {line}");
+    let rows = Files { program: env!("CARGO_BIN_EXE_to-parquet"), line, read: read_rows };
+    rows.have_each_record_once(&broker).await;
+}
+
+/// A job that writes files.
+struct Files {
+    program: &'static str,
+    /// The line of the files that is expected for a record, of its time and text.
+    line: fn(i64, &str) -> String,
+    /// Reads the lines of a complete file.
+    read: fn(&Path) -> Vec<String>,
+}
+
+impl Files {
+    /// Kills the job while records come; the complete files then have the records of each partition in their order.
+    async fn have_each_record_once(&self, broker: &TestBroker) {
+        let mut run = Run::start(broker).await;
+        let folder = run.temporary.join("files");
+        let mut job = run.job(self.program, &[folder.to_str().expect("text")]);
+        for kill in 0..KILLS {
+            run.write(LINES).await;
+            run.pause().await;
+            job.kill();
+            job.restart();
+            if kill % 2 == 0 {
+                self.wait("the lines so far", &run, &job, &folder).await;
+            }
+        }
+        self.wait("the lines before the stop", &run, &job, &folder).await;
+        // Files that are young when the job is stopped are complete after it.
+        run.write(LINES).await;
+        run.pause().await;
+        let (status, _) = job.stop().await;
+        assert!(status.success(), "{status}");
+        let hidden = || names(&folder).into_iter().filter(|name| name.ends_with(".part")).count();
+        assert_eq!(hidden(), 0, "seed {}: a job that is stopped hides nothing", run.seed);
+        let job = run.job(self.program, &[folder.to_str().expect("text")]);
+        let records = run.records().await;
+        let mut expected: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for ((partition, _), (at, line)) in &records {
+            expected.entry(*partition).or_default().push((self.line)(*at, line));
+        }
+        self.wait("all lines", &run, &job, &folder).await;
+        let lines = self.lines(&folder);
+        assert!(lines == expected, "seed {}: the lines of the files are not those of the topic", run.seed);
+        let (status, _) = job.stop().await;
+        assert!(status.success(), "{status}");
+        assert_eq!(hidden(), 0, "seed {}: nothing is left behind", run.seed);
+        run.finish(&format!("{} lines of as many records after {KILLS} kills", records.len()));
     }
-    lines
+
+    /// Waits until the complete files have as many lines as were written.
+    async fn wait(&self, what: &str, run: &Run, job: &WordCount, folder: &Path) {
+        let written = usize::try_from(run.written).expect("a few");
+        let so_far = || {
+            let now = self.lines(folder).values().map(Vec::len).sum::<usize>();
+            std::future::ready((now >= written).then_some(()))
+        };
+        run.wait(what, job, so_far).await;
+    }
+
+    /// The lines of the complete files by partition, in the order of the files.
+    fn lines(&self, folder: &Path) -> BTreeMap<i32, Vec<String>> {
+        let mut lines: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for name in names(folder).into_iter().filter(|name| !name.starts_with('.')) {
+            let partition = name.rsplit('-').nth(1).and_then(|part| part.parse().ok()).expect("it is in the name");
+            lines.entry(partition).or_default().extend((self.read)(&folder.join(&name)));
+        }
+        lines
+    }
+}
+
+fn read_text(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).expect("text");
+    assert!(text.ends_with('\n'), "{} ends with half a line", path.display());
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The rows of a Parquet file, as time and text.
+fn read_rows(path: &Path) -> Vec<String> {
+    let file = SerializedFileReader::try_from(path).expect("a whole Parquet file");
+    let rows = file.get_row_iter(None).expect("it has rows").map(|row| row.expect("a row"));
+    let row = |row: Row| {
+        let at = row.get_timestamp_millis(0).expect("the time");
+        format!("{at} {}", row.get_string(1).expect("the text"))
+    };
+    rows.map(row).collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
