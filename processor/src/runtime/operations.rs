@@ -7,6 +7,7 @@ use std::time::Duration;
 use kafka_wire::client::{Client, GroupOffsets, RequestError, fence, fetch_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::{GroupMetadata, TopicPartition};
 use kafka_wire::wire::Str;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::remedy::{self, Failure};
@@ -20,13 +21,13 @@ use crate::worker::{Completion, End, Operation};
 pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operation) -> Completion {
     let waits_for = waits_for(&operation);
     let mut done = pin!(carry_out_unreported(client, group_id, operation));
-    for waited in 1_u32.. {
-        match tokio::time::timeout(REPORT_INTERVAL, &mut done).await {
-            Ok(completion) => return completion,
-            Err(_) => info!(seconds = (REPORT_INTERVAL * waited).as_secs(), "still waits for {waits_for}"),
+    let started = Instant::now();
+    loop {
+        if let Ok(completion) = timeout(REPORT_INTERVAL, &mut done).await {
+            return completion;
         }
+        info!(seconds = started.elapsed().as_secs(), "still waits for {waits_for}");
     }
-    unreachable!("nothing takes so long")
 }
 
 /// Time between two reports of an operation that takes long.
