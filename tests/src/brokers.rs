@@ -75,7 +75,7 @@ impl TestBroker {
         if !kind.is_kafka() {
             let advertised = Some(("127.0.0.1".to_owned(), relay.address().port()));
             let config = BrokerConfig { advertised, ..embedded_config(kind) };
-            let embedded = Broker::start(config).await.expect("a port of the loopback is free");
+            let embedded = start_embedded(config).await;
             relay.leads_to(embedded.listens_on());
             return Some(Self { kind, bootstrap, embedded: Some(embedded), _node: None });
         }
@@ -98,7 +98,7 @@ impl TestBroker {
         if !kind.is_kafka() {
             let mut config = embedded_config(kind);
             change(&mut config);
-            let embedded = Broker::start(config).await.expect("a port of the loopback is free");
+            let embedded = start_embedded(config).await;
             return Some(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded), _node: None });
         }
         let mut config = kafka_config(kind);
@@ -135,7 +135,7 @@ impl TestBroker {
 
     async fn start(kind: BrokerKind) -> Result<Self, Absence> {
         if !kind.is_kafka() {
-            let embedded = start_embedded(kind).await;
+            let embedded = start_embedded(embedded_config(kind)).await;
             return Ok(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded), _node: None });
         }
         let bootstrap = match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
@@ -240,8 +240,8 @@ fn say_skipped(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
 }
 
-async fn start_embedded(kind: BrokerKind) -> Broker {
-    Broker::start(embedded_config(kind)).await.expect("a port of the loopback is free")
+async fn start_embedded(config: BrokerConfig) -> Broker {
+    Broker::start(config).await.expect("a port of the loopback is free")
 }
 
 fn embedded_config(kind: BrokerKind) -> BrokerConfig {
