@@ -7,6 +7,7 @@ use std::time::Duration;
 use kafka_wire::client::{Client, GroupOffsets, RequestError, fence, fetch_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::{GroupMetadata, TopicPartition};
 use kafka_wire::wire::Str;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -66,7 +67,7 @@ async fn carry_out_unreported(client: Client, group_id: Str, operation: Operatio
         Operation::CountPartitions { topics } => count_partitions(&client, &topics).await,
         Operation::ListTopics => list_topics(&client).await.map(Completion::Topics).map_err(|error| error.end()),
         Operation::Fence { transactional_ids } => {
-            fence_all(&client, &transactional_ids).await;
+            fence_all(&client, transactional_ids).await;
             Ok(Completion::Done)
         }
         Operation::ReadOffsets { partitions, is_stable } => {
@@ -151,12 +152,18 @@ pub(super) async fn list_topics(client: &Client) -> Result<Vec<String>, RequestE
     Ok(client.user_topics().await?.iter().map(ToString::to_string).collect())
 }
 
-async fn fence_all(client: &Client, transactional_ids: &[String]) {
+/// Fences workers that are gone, side by side: each may have a coordinator of its own, and one of these may be away.
+async fn fence_all(client: &Client, transactional_ids: Vec<String>) {
+    let mut fences = JoinSet::new();
     for gone in transactional_ids {
-        info!(gone, "fencing a worker that is gone");
-        if let Err(error) = fence(client, gone).await {
-            // Its transaction then ends at its timeout: slower, but just as correct.
-            warn!(gone, %error, "a worker that is gone could not be fenced");
-        }
+        let client = client.clone();
+        fences.spawn(async move {
+            info!(gone, "fencing a worker that is gone");
+            if let Err(error) = fence(&client, &gone).await {
+                // Its transaction then ends at its timeout: slower, but just as correct.
+                warn!(gone, %error, "a worker that is gone could not be fenced");
+            }
+        });
     }
+    fences.join_all().await;
 }
