@@ -312,6 +312,13 @@ fn a_worker_that_is_stopped_leaves_nothing_hidden() {
     driver.settle();
     driver.stop_worker(0);
     assert_eq!(room.files().len(), 3);
+    // The last commit is repeated if it has failed.
+    driver.start_worker(0);
+    driver.pipe("in", None, "four", 0);
+    driver.commit();
+    driver.lose_answer(false);
+    driver.stop_worker(0);
+    assert_eq!((room.files().len(), room.hidden()), (4, 0));
 }
 
 #[test]

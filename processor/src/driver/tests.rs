@@ -454,3 +454,34 @@ fn a_crash_takes_no_mark_away_that_waited() {
     driver.advance_wall(20 * SECOND);
     assert_eq!(results(&driver), [("be".to_owned(), 0, 2)], "the offsets tell how far event time was there");
 }
+
+#[test]
+fn a_worker_that_is_stopped_during_a_commit_ends_its_files_with_another_one() {
+    let folder = std::env::temp_dir().join(format!("waterwheel-stopped-{}", std::process::id()));
+    let hidden = || {
+        let entries = std::fs::read_dir(&folder).expect("the job has made it");
+        entries
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension() == Some("part".as_ref())))
+            .count()
+    };
+    // The flush, and the end of the transaction.
+    for carried_out in 0..2 {
+        let mut job = Topology::builder("archive");
+        job.stream("lines", Utf8).to_sink("files", Utf8, crate::FileSink::new(&folder));
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.pipe("lines", None, "to be", 0);
+        assert_eq!(hidden(), 1);
+        let (now, TestDriver { slots, cluster, plan, .. }) = (driver.now, &mut driver);
+        let member = slots[0].active().expect("it runs");
+        assert!(member.request_commit(now));
+        member.turn(cluster, now);
+        for _ in 0..carried_out {
+            assert!(matches!(member.operate(0, (cluster, now), plan, false), Ok(true)));
+        }
+        assert_eq!(member.operation_count(), 1);
+        driver.stop_worker(0);
+        assert!(driver.live_workers().is_empty());
+        assert_eq!(hidden(), 0, "stopped when {carried_out} steps of the commit had been carried out");
+        std::fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}

@@ -272,9 +272,15 @@ impl Worker {
             self.actions.extend(held.places().map(seek));
         }
         self.committing.clear();
+        // If this was to be the last commit of a worker that stops, its outputs need another one.
+        self.has_ended_outputs &= self.last_attempts >= LAST_ATTEMPTS_MAX;
         self.may_be_at_end = self.ends.is_some();
         self.tasks.recount_lags();
         self.watch.aborts += 1;
         self.watch.is_due = true;
     }
 }
+
+/// Number of attempts to commit what outputs outside of Kafka have ended for a stop. A worker that has lost its place
+/// in the group without knowing it yet has no success with any number.
+const LAST_ATTEMPTS_MAX: u32 = 3;

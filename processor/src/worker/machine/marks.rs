@@ -65,6 +65,7 @@ impl Worker {
             return;
         }
         self.has_ended_outputs = true;
+        self.last_attempts += 1;
         let mut has_work = false;
         let ended = self.tasks.restored_mut().try_for_each(|held| {
             has_work |= held.task.end_outputs(outbox)?;

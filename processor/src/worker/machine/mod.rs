@@ -111,6 +111,8 @@ pub struct Worker {
     is_stopping: bool,
     /// Whether the outputs outside of Kafka know that the worker stops.
     has_ended_outputs: bool,
+    /// Number of times that they were told.
+    last_attempts: u32,
     is_over: bool,
     /// Whether a task may be at the end of a bounded run without having been told.
     may_be_at_end: bool,
@@ -156,6 +158,7 @@ impl Worker {
             producer_end: None,
             is_stopping: false,
             has_ended_outputs: false,
+            last_attempts: 0,
             is_over: false,
             may_be_at_end: false,
             next_tick: now,
@@ -204,6 +207,10 @@ impl Worker {
             self.tick(now, outbox);
             self.inspect(now);
             self.discover(now);
+        }
+        // A commit that ends here may leave work for another one, so it comes before the question what is left.
+        if self.needs_outbox() {
+            self.advance_commit(now, outbox);
         }
         if self.needs_outbox() {
             self.end_outputs(now, outbox);
