@@ -102,7 +102,7 @@ pub(super) async fn run(spec: &Spec) -> Over {
         }
         Over::Ended(End::Restart(cause)) if stop_by.is_some() => {
             member.leave().await;
-            info!(worker = %spec.transactional_id, cause, "left the group; the last transaction aborts");
+            warn!(worker = %spec.transactional_id, cause, "left the group; the last transaction aborts");
             return Over::Ended(End::Stopped);
         }
         // Its partitions are free at once for workers that can go on.
@@ -448,8 +448,10 @@ fn wall_at_zero(now: Moment) -> TimestampMs {
     TimestampMs(wall.saturating_sub(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Time in which a worker that is asked to stop has to commit; leaving the group takes at most 1 s.
-const STOP_TIMEOUT: Duration = Duration::from_millis(800);
+/// Time in which a worker that is asked to stop has to commit. Leaving the group takes at most 1 s more, and
+/// `docker stop` kills after 10 s. A commit that is cut off repeats little, but it leaves files hidden until the next
+/// start.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of an input that wait for records of other inputs, from which on the input is not read: no less than one fetch
 /// brings of a partition.
