@@ -97,8 +97,16 @@ impl WordCount {
     /// The end of the process's output, over all its starts.
     #[must_use]
     pub fn log(&self) -> String {
-        let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        self.log_reader()()
+    }
+
+    /// Reads the log at any time, also after the process has ended.
+    pub fn log_reader(&self) -> impl Fn() -> String + use<> {
+        let log = Arc::clone(&self.log);
+        move || {
+            let lines = log.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.iter().map(|line| format!("{line}\n")).collect()
+        }
     }
 }
 

@@ -102,10 +102,11 @@ impl Files {
         // Files that are young when the job is stopped are complete after it.
         run.write(LINES).await;
         run.pause().await;
+        let log = job.log_reader();
         let (status, _) = job.stop().await;
         assert!(status.success(), "{status}");
         let hidden = || names(&folder).into_iter().filter(|name| name.ends_with(".part")).count();
-        assert_eq!(hidden(), 0, "seed {}: a job that is stopped hides nothing", run.seed);
+        assert_eq!(hidden(), 0, "seed {}: a job that is stopped hides nothing\n{}", run.seed, log());
         let job = run.job(self.program, &[folder.to_str().expect("text")]);
         let records = run.records().await;
         let mut expected: BTreeMap<i32, Vec<String>> = BTreeMap::new();
