@@ -28,6 +28,8 @@
 //! 9. A partition changes to a newer producer id or epoch only while it has no sealed batch, so an epoch that was
 //!    raised for one partition never makes another one repeat batches under it.
 
+mod halves;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -35,7 +37,6 @@ use bytes::Bytes;
 
 use super::delivery::Promise;
 use super::error::DeliveryCause;
-use super::split;
 use crate::compression::{Compression, Compressor};
 use crate::protocol::ErrorCode;
 use crate::record::{BatchBuilder, Seal, restamp, sequence_after};
@@ -489,53 +490,6 @@ impl PartitionQueue {
         // The following batches have sequences after a gap; in a transaction none of them will be sent.
         self.needs_epoch |= !transactional && self.identity.is_some();
         self.fail(index, cause)
-    }
-
-    /// Replaces a batch that was refused for its size by two halves, each with its share of the sequences, as Java's
-    /// `ProducerBatch.split` does. Returns whether that was possible.
-    fn split(&mut self, index: usize) -> bool {
-        let batch = &self.batches[index];
-        let Contents::Sealed { bytes, base_sequence } = &batch.contents else { return false };
-        if batch.written == Written::Perhaps {
-            return false;
-        }
-        // A batch of this producer can be read; if not, it is refused like one of a single record.
-        let Ok(Some([first, second])) = split::split(bytes) else { return false };
-        let has_sequence = *base_sequence != NO_SEQUENCE;
-        let second_sequence =
-            if has_sequence { sequence_after(*base_sequence, first.record_count()) } else { NO_SEQUENCE };
-        // Together they count as much against the buffer as the whole batch did, whatever their sizes are now.
-        let first_bytes = first.size_bytes().min(batch.buffered_bytes);
-        let second_bytes = batch.buffered_bytes - first_bytes;
-        let (base_sequence, deadline, last_code) = (*base_sequence, batch.deadline, batch.last_code);
-        let number = batch.number;
-        let promise = self.batches[index].promise.take();
-        let (first_promise, second_promise) = match promise {
-            Some(mut promise) => {
-                let rest = promise.split_off(first.record_count());
-                (Some(promise), Some(rest))
-            }
-            None => (None, None),
-        };
-        let mut part = |builder: BatchBuilder, base_sequence, buffered_bytes, promise| Batch {
-            id: self.new_id(),
-            record_count: builder.record_count(),
-            buffered_bytes,
-            contents: Contents::Open { builder, base_sequence: Some(base_sequence) },
-            deadline,
-            in_flight: false,
-            was_next: false,
-            written: Written::No,
-            last_code,
-            number,
-            promise,
-        };
-        let first = part(first, base_sequence, first_bytes, first_promise);
-        let second = part(second, second_sequence, second_bytes, second_promise);
-        self.batches[index] = first;
-        self.batches.insert(index + 1, second);
-        self.sent += 1;
-        true
     }
 
     fn new_id(&mut self) -> BatchId {
