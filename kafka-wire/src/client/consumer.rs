@@ -109,10 +109,13 @@ impl Consumer {
         is_assigned
     }
 
-    /// Neither fetches nor delivers the partition until it is resumed; received data stays.
-    /// Returns whether it is assigned.
+    /// Neither fetches nor delivers the partition until it is resumed; received data stays, as far as it leaves other
+    /// partitions room: see [`ConsumerConfig::buffer_limit_bytes`]. Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
-        self.shared.fetcher().set_paused(partition, true)
+        let is_assigned = self.shared.fetcher().set_paused(partition, true);
+        // Others may have room now.
+        self.shared.work.notify_one();
+        is_assigned
     }
 
     /// Resumes a paused partition. Returns whether it is assigned.

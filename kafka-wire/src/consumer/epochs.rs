@@ -49,6 +49,11 @@ impl EpochHistory {
         above.map_or(end_offset, |&(_, start)| start.min(end_offset))
     }
 
+    /// Forgets the batches from `offset` on, which are to be fetched again.
+    pub(super) fn forget_from(&mut self, offset: i64) {
+        self.starts.retain(|&(_, start)| start < offset);
+    }
+
     /// Forgets all records from `offset` on. The leader has said that its record before that is of `epoch` or below.
     pub(super) fn cut(&mut self, offset: i64, epoch: LeaderEpoch) {
         self.starts.retain(|&(known, start)| known <= epoch && start < offset);

@@ -166,7 +166,8 @@ impl Fetcher {
         self.positions.unassign(partition)
     }
 
-    /// Stops or restarts fetching and delivering; parked data stays. Returns whether the partition is assigned.
+    /// Stops or restarts fetching and delivering; parked data stays as far as it leaves other partitions room
+    /// ([`ConsumerConfig::buffer_limit_bytes`]). Returns whether the partition is assigned.
     pub fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
         let assigned = self.positions.find_mut(partition);
         assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
@@ -266,6 +267,35 @@ impl Fetcher {
         self.parked_bytes -= assigned.parked_bytes;
         self.parked.retain(|parked| parked.partition != *partition);
     }
+
+    /// Drops data of paused partitions that others need the room of: the data that came last, which are fetched again
+    /// after the resume. Otherwise nothing would be fetched as long as the program waits for the others. Java keeps all
+    /// of them (KAFKA-7548), but its buffer has no limit.
+    fn make_room(&mut self) {
+        let limit_bytes = self.config.buffer_limit_bytes;
+        let paused_limit_bytes = limit_bytes - (limit_bytes / 2).min(self.config.max_partition_bytes as usize);
+        if self.parked_bytes <= paused_limit_bytes {
+            return;
+        }
+        let paused = self.positions.iter().filter(|(_, assigned)| assigned.is_paused);
+        let paused_bytes: usize = paused.map(|(_, assigned)| assigned.parked_bytes).sum();
+        let mut excess_bytes = paused_bytes.saturating_sub(paused_limit_bytes);
+        for index in (0..self.parked.len()).rev() {
+            if excess_bytes == 0 {
+                return;
+            }
+            let Parked { assignment, partition, item: Ok(fetched) } = &self.parked[index] else { continue };
+            let Some(assigned) = self.positions.current(partition, *assignment) else { continue };
+            // Nothing may be under way that goes on from the end of these data.
+            let is_last = matches!(assigned.state, State::Fetchable(_)) && assigned.position == fetched.end_offset;
+            if assigned.is_paused && is_last {
+                assigned.go_back(fetched.position, fetched.size_bytes);
+                self.parked_bytes -= fetched.size_bytes;
+                excess_bytes = excess_bytes.saturating_sub(fetched.size_bytes);
+                self.parked.remove(index);
+            }
+        }
+    }
 }
 
 /// The next actions.
@@ -296,6 +326,9 @@ impl Fetcher {
         let Plans { fetches, mut checks, leaderless, leaves_out } =
             plan::plan(&self.positions, brokers, &self.config, now);
         self.stale.extend(leaderless);
+        if !fetches.is_empty() {
+            self.make_room();
+        }
         self.lacks_room = self.free_bytes() == 0 || leaves_out;
         if let Some((leader, asked)) = checks.pop_first() {
             return Some(self.check(leader, asked));

@@ -59,7 +59,9 @@ pub struct ConsumerConfig {
     /// heads of hundreds of logs a response brings a record or two, so that fetches at once take most of the time
     /// of both; 10 us a partition let 500 partitions be asked for every 5 ms.
     pub pause_per_partition: Duration,
-    /// Most received bytes that are parked until they are polled. At the limit fetching pauses; nothing is dropped.
+    /// Most received bytes that are parked until they are polled. At the limit fetching pauses; nothing is dropped,
+    /// except of paused partitions: as long as others are fetched, paused ones leave them room for
+    /// `max_partition_bytes`, or half of the buffer if that is less. The data that do not fit are fetched again.
     /// Leaders share it. It may be exceeded by one batch per leader, and by two responses of `max_partition_bytes` per
     /// leader: no leader waits for the responses of others, and partitions that come up while a fetch waits do not wait
     /// for it. Bytes that a poll has returned do not count. Default 50 MB.

@@ -153,6 +153,15 @@ impl Assigned {
         (self.delivered >= 0).then_some(Offset(self.delivered))
     }
 
+    /// Fetches the data from `position` on again: as many bytes of them are not parked any more.
+    pub(super) fn go_back(&mut self, position: i64, size_bytes: usize) {
+        self.position = position;
+        self.epochs.forget_from(position);
+        // That was about the position before.
+        self.is_refused = false;
+        self.parked_bytes -= size_bytes;
+    }
+
     /// Whether an error in delivered data forbids reading on.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.get().is_some()

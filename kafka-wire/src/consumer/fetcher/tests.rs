@@ -1,6 +1,7 @@
 //! Scripts against the leaders, in virtual time.
 
 mod extra;
+mod paused;
 mod places;
 mod session;
 mod truncation;
