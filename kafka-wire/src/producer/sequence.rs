@@ -27,14 +27,18 @@
 //!    possibly written. Yet it is split when the next leader finds it too large: the one before has the same limit.
 //! 9. A partition changes to a newer producer id or epoch only while it has no sealed batch, so an epoch that was
 //!    raised for one partition never makes another one repeat batches under it.
+//! 10. A batch behind which a later one was acknowledged is in the log, although it is not acknowledged itself: for it,
+//!     OUT_OF_ORDER_SEQUENCE_NUMBER is an acknowledgement, and no gap. See `overtaken`, also for the exception.
 
 mod halves;
+mod overtaken;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::overtaken::Overtaken;
 use super::delivery::Promise;
 use super::error::DeliveryCause;
 use crate::compression::{Compression, Compressor};
@@ -167,6 +171,8 @@ struct Batch {
     /// Whether no unacknowledged batch was before it when it was last sent.
     was_next: bool,
     written: Written,
+    /// Whether a later batch was acknowledged while this one could be in the log, and what that tells.
+    overtaken: Option<Overtaken>,
     last_code: Option<ErrorCode>,
     /// Number of the closed batch, which its parts keep.
     number: u64,
@@ -241,6 +247,7 @@ impl PartitionQueue {
             in_flight: false,
             was_next: false,
             written: Written::No,
+            overtaken: None,
             last_code: None,
             number,
             promise,
@@ -363,13 +370,15 @@ impl PartitionQueue {
     pub fn handle(&mut self, now: Moment, id: BatchId, attempt: Attempt, transactional: bool) -> Option<Finished> {
         let index = self.batches.iter().position(|batch| batch.id == id && batch.in_flight)?;
         self.in_flight -= 1;
+        let overtaken = self.overtaken(index, attempt);
         let batch = &mut self.batches[index];
         batch.in_flight = false;
         let finished = match attempt {
             Attempt::Acknowledged(base_offset) => {
-                self.remembered_until = now + REMEMBERED;
                 let last = Offset(base_offset.0 + i64::from(batch.record_count) - 1);
                 let is_known = base_offset.0 >= 0;
+                self.overtake(index, now);
+                self.remembered_until = now + REMEMBERED;
                 self.finish(index, is_known.then_some((base_offset, last)), None)
             }
             Attempt::Retry(at, code) => self.send_again(index, at, code),
@@ -381,16 +390,22 @@ impl PartitionQueue {
                 batch.written = batch.written.max(Written::ByFormerLeader);
                 self.send_again(index, at, code)
             }
+            Attempt::OutOfOrder(..) if overtaken == Some(Overtaken::InOrder) => self.finish(index, None, None),
+            Attempt::OutOfOrder(_, code) if overtaken == Some(Overtaken::InDoubt) => {
+                self.fail(index, DeliveryCause::Refused(code))
+            }
             Attempt::OutOfOrder(at, code) if !batch.was_next => self.send_again(index, at, Some(code)),
             Attempt::OutOfOrder(_, code) if transactional || !self.identity.is_some() => {
                 self.fail(index, DeliveryCause::Refused(code))
             }
             Attempt::OutOfOrder(_, code) => {
                 // The leader does not have the batch: otherwise it would have been recognised as a repetition. Nor does
-                // it have one behind it from a former leader.
+                // it have one behind it from a former leader, unless it takes batches in any order (rule 10).
                 (batch.written, batch.last_code) = (Written::No, Some(code));
-                for other in self.batches.iter_mut().filter(|other| other.written == Written::ByFormerLeader) {
-                    other.written = Written::No;
+                for other in self.batches.iter_mut().filter(|other| other.overtaken.is_none()) {
+                    if other.written == Written::ByFormerLeader {
+                        other.written = Written::No;
+                    }
                 }
                 self.needs_epoch = true;
                 None
@@ -432,6 +447,7 @@ impl PartitionQueue {
         self.identity = identity;
         self.next_sequence = 0;
         for batch in &mut self.batches {
+            batch.overtaken = None;
             let next = self.next_sequence;
             match &mut batch.contents {
                 Contents::Sealed { bytes, base_sequence } => {

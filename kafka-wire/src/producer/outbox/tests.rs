@@ -209,6 +209,31 @@ fn a_partition_follows_its_leader_with_the_same_bytes() {
 }
 
 #[test]
+fn a_batch_that_a_deposed_leader_is_late_to_refuse_is_not_written_again() {
+    let mut script = Script::new(&[1]);
+    script.acquaint(&[0]);
+    script.push(&[0], 10);
+    let late = script.poll().unwrap();
+    // It is replicated by then. The next leader takes more batches behind it than it recognises.
+    script.outbox.handle_metadata(&cluster(&[2]));
+    script.push(&[0; 6], 10);
+    while let Some(produce) = script.poll() {
+        assert_eq!(produce.broker, BrokerId(2));
+        script.answer(&produce, &[(0, ErrorCode::NONE)]);
+    }
+    assert_eq!(script.outbox.take_settled().batches.len(), 6);
+    script.answer(&late, &[(0, ErrorCode::NOT_LEADER_OR_FOLLOWER)]);
+    let later = script.outbox.next_timeout(NOW).unwrap();
+    let again = script.poll_at(later).unwrap();
+    assert_eq!((again.broker, &again.request), (BrokerId(2), &late.request));
+    script.answer(&again, &[(0, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)]);
+    assert_eq!(script.outbox.needs_epoch(IDENTITY), NeedsEpoch::No);
+    let settled = script.outbox.take_settled();
+    assert_eq!((settled.batches.len(), settled.first_failure), (1, None));
+    assert!(settled.batches[0].is_acknowledged && script.outbox.is_drained());
+}
+
+#[test]
 fn a_leader_that_the_answer_names_is_asked_at_once_but_only_once() {
     let mut script = Script::new(&[1]);
     script.push(&[0], 10);

@@ -10,7 +10,7 @@ impl PartitionQueue {
     pub(super) fn split(&mut self, index: usize) -> bool {
         let batch = &self.batches[index];
         let Contents::Sealed { bytes, base_sequence } = &batch.contents else { return false };
-        if batch.written == Written::Perhaps {
+        if batch.written == Written::Perhaps || batch.overtaken.is_some() {
             return false;
         }
         // A batch of this producer can be read; if not, it is refused like one of a single record.
@@ -40,6 +40,7 @@ impl PartitionQueue {
             in_flight: false,
             was_next: false,
             written: Written::No,
+            overtaken: None,
             last_code,
             number,
             promise,

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use super::*;
 use crate::record::{BatchHeader, RawHeaders};
 
@@ -242,6 +244,80 @@ fn a_deposed_leader_may_have_written_a_batch() {
     assert_eq!(sequences(&send(&mut queue)), [0, 10, 20]);
 }
 
+/// Sends all batches; all but the first are acknowledged at `now`, before it is answered. Returns the first.
+fn overtake(queue: &mut PartitionQueue, now: Moment) -> Sealed {
+    let mut sent: VecDeque<Sealed> = send(queue).into();
+    let first = sent.pop_front().unwrap();
+    while let Some(next) = sent.pop_front() {
+        queue.handle(now, next.id, acknowledged(10), false).unwrap();
+        sent.extend(send(queue));
+    }
+    first
+}
+
+/// It waits at a leader that is deposed, while the next one, which has it, takes more than it can recognise again.
+#[test]
+fn a_gap_before_a_batch_that_was_overtaken_is_an_acknowledgement() {
+    for transactional in [false, true] {
+        for attempt in [DEPOSED, UNANSWERED] {
+            let mut queue = queue_of(7);
+            let first = overtake(&mut queue, NOW);
+            assert_eq!(queue.handle(NOW, first.id, attempt, transactional), None);
+            assert_eq!(send(&mut queue), from_ref(&first));
+            let done = queue.handle(NOW, first.id, GAP, transactional).expect("it is not written again");
+            assert_eq!((done.last_offset, done.failure), (None, None));
+            assert!(queue.is_empty() && !queue.needs_epoch());
+        }
+    }
+}
+
+#[test]
+fn a_batch_overtaken_at_a_leader_that_may_have_forgotten_the_producer_is_possibly_written() {
+    let mut queue = queue_of(7);
+    let first = overtake(&mut queue, DEADLINE);
+    queue.handle(NOW, first.id, DEPOSED, false);
+    assert_eq!(send(&mut queue), from_ref(&first));
+    let failure = queue.handle(NOW, first.id, GAP, false).expect("it is not written again").failure.unwrap();
+    let cause = DeliveryCause::Refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(failure, Failure { cause, possibly_written: true });
+    assert!(!queue.needs_epoch(), "the leader has what follows");
+}
+
+/// Then the leader has taken the later ones although it lacked the first: it had forgotten the producer.
+#[test]
+fn a_batch_that_was_overtaken_and_is_certainly_not_written_is_stamped_again() {
+    let mut queue = queue_of(7);
+    let first = overtake(&mut queue, NOW);
+    queue.handle(NOW, first.id, NOT_LEADER, false);
+    for attempt in [UNANSWERED, GAP] {
+        assert_eq!(send(&mut queue), from_ref(&first));
+        assert_eq!(queue.handle(NOW, first.id, attempt, false), None);
+    }
+    assert!(queue.needs_epoch() && queue.restart(RAISED).is_empty());
+    assert_eq!(sequences(&send(&mut queue)), [0]);
+
+    // That the second one was overtaken, too, proves no more that it is in the log.
+    for is_sent_with_the_first in [true, false] {
+        let mut queue = queue_of(3);
+        let sent = send(&mut queue);
+        queue.handle(NOW, sent[2].id, acknowledged(20), false).unwrap();
+        queue.handle(NOW, sent[0].id, NOT_LEADER, false);
+        queue.handle(NOW, sent[1].id, DEPOSED, false);
+        if !is_sent_with_the_first {
+            queue.remembered_until = Moment::ZERO;
+        }
+        let again = send(&mut queue);
+        assert_eq!(again.len(), if is_sent_with_the_first { 2 } else { 1 });
+        let mut lost: Vec<Finished> =
+            again.iter().filter_map(|batch| queue.handle(NOW, batch.id, GAP, false)).collect();
+        assert!(queue.needs_epoch());
+        lost.extend(queue.restart(RAISED));
+        assert_eq!(lost.len(), 1);
+        assert!(lost[0].failure.unwrap().possibly_written);
+        assert_eq!(sequences(&send(&mut queue)), [0], "the first one");
+    }
+}
+
 #[test]
 fn a_batch_that_was_never_sent_expires_without_a_gap() {
     let mut queue = queue_of(1);
@@ -330,6 +406,16 @@ fn a_batch_that_may_be_written_is_not_split() {
     queue.handle(NOW, sent[0].id, UNANSWERED, true);
     let again = send(&mut queue);
     let failure = queue.handle(NOW, again[0].id, TOO_LARGE, true).unwrap().failure.unwrap();
+    assert!(failure.possibly_written);
+}
+
+#[test]
+fn a_batch_that_was_overtaken_is_not_split() {
+    let mut queue = queue_of(2);
+    let first = overtake(&mut queue, NOW);
+    queue.handle(NOW, first.id, DEPOSED, false);
+    send(&mut queue);
+    let failure = queue.handle(NOW, first.id, TOO_LARGE, false).expect("its halves would be new").failure.unwrap();
     assert!(failure.possibly_written);
 }
 
