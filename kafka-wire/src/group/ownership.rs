@@ -52,10 +52,22 @@ struct Held {
     committed: Option<Offset>,
 }
 
+impl Held {
+    fn position(&self) -> Option<&CommittedOffset> {
+        self.progress.as_ref().map(|progress| &progress.position)
+    }
+}
+
 /// An entry of the queue: an effect, or a step that becomes effects when its turn comes.
 #[derive(Debug)]
 enum Item {
     Do(Effect),
+    /// A partition whose offset was looked up, by the look-up of this number.
+    Read {
+        round: u64,
+        partition: TopicPartition,
+        from: Option<CommittedOffset>,
+    },
     Revoke(Revocation),
     Stop(Vec<TopicPartition>),
     /// An assignment of this generation.
@@ -213,7 +225,7 @@ impl Ownership {
             if held.round == round && held.progress.is_none() {
                 held.committed = committed.as_ref().map(|committed| committed.offset);
                 held.progress = committed.clone().map(Progress::new);
-                self.queue.push_back(Item::Do(Effect::Read { partition, from: committed }));
+                self.queue.push_back(Item::Read { round, partition, from: committed });
             }
         }
     }
@@ -270,7 +282,7 @@ impl Ownership {
     /// Returns the user's position in a partition.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<&CommittedOffset> {
-        Some(&self.held.get(partition)?.progress.as_ref()?.position)
+        self.held.get(partition)?.position()
     }
 
     /// Returns the positions to commit: those that the group does not know yet.
@@ -332,8 +344,14 @@ impl Ownership {
         while !self.is_waiting {
             let Some(item) = self.queue.pop_front() else { return self.commit_if_due(now) };
             match item {
-                Item::Do(Effect::Read { partition, .. }) if !self.held.contains_key(&partition) => {}
                 Item::Do(effect) => return Some(effect),
+                Item::Read { round, partition, from } => {
+                    // While it was queued, the partition may have been given up, or the user may have sought.
+                    let held = self.held.get(&partition).filter(|held| held.round == round);
+                    if held.is_some_and(|held| held.position() == from.as_ref()) {
+                        return Some(Effect::Read { partition, from });
+                    }
+                }
                 Item::Revoke(revocation) => {
                     let given_up = self.given_up(&revocation);
                     if let Some(commit) = self.revoke(given_up, now) {

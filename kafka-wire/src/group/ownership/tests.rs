@@ -245,3 +245,38 @@ fn an_offset_behind_a_marker_has_the_epoch_of_the_marker() {
     script.ownership.handle_passed(&partition(0), Offset(11), None);
     assert_eq!(place(&script), (Offset(11), LeaderEpoch(4)));
 }
+
+#[test]
+fn an_offset_that_was_looked_up_does_not_undo_a_later_seek() {
+    let mut script = Script::new(Exchange::Cooperative, Some(Duration::from_secs(5))).reading(&[0]);
+    script.read(0, 12);
+    script.ownership.handle_event(&assigned(&[0, 1]));
+    assert_eq!(script.until_told(), ["look up 1", "tell assigned 1"]);
+    script.ownership.handle_event(&assigned(&[1]));
+    assert_eq!(script.until_told(), ["commit first 0@12"]);
+    script.ownership.handle_offsets(2, vec![(partition(1), Some(CommittedOffset::new(Offset(10))))]);
+    script.ownership.handle_committed(true);
+    assert_eq!(script.until_told(), ["tell revoking 0"]);
+    assert!(script.ownership.handle_seek(&partition(1), CommittedOffset::new(Offset(500))));
+    assert_eq!(script.until_told(), ["stop 0", "tell revoked 0"]);
+    assert_eq!(script.until_told(), ["tell assigned "]);
+    assert_eq!(script.until_told(), ["rejoin keeping 1"], "and no reading from 10");
+    assert_eq!(script.ownership.position(&partition(1)).map(|position| position.offset), Some(Offset(500)));
+}
+
+#[test]
+fn an_offset_that_was_looked_up_for_an_earlier_assignment_is_not_read_from() {
+    let mut script = Script::new(Exchange::Cooperative, None);
+    script.ownership.handle_event(&assigned(&[0]));
+    assert_eq!(script.until_told(), ["look up 0", "tell assigned 0"]);
+    script.ownership.handle_event(&assigned(&[]));
+    script.ownership.handle_event(&assigned(&[0]));
+    script.ownership.handle_offsets(1, vec![(partition(0), None)]);
+    assert_eq!(script.until_told(), ["tell revoking 0"]);
+    assert_eq!(script.until_told(), ["stop 0", "tell revoked 0"]);
+    assert_eq!(script.until_told(), ["tell assigned "]);
+    assert_eq!(script.until_told(), ["look up 0", "tell assigned 0"]);
+    assert_eq!(script.until_told(), ["rejoin keeping 0"], "the group's offset is not known yet");
+    script.ownership.handle_offsets(3, vec![(partition(0), Some(CommittedOffset::new(Offset(7))))]);
+    assert_eq!(script.until_told(), ["read 0 from Some(7)"]);
+}
