@@ -77,6 +77,9 @@ impl GroupMember {
     /// As [`rejoin`](Self::rejoin), for a cooperative member that keeps these partitions and goes on reading them.
     /// With [`GroupProtocol::Consumer`](crate::group::GroupProtocol::Consumer) the owner has to call this after each
     /// assignment, with the partitions that it has then: others get a partition only after that.
+    ///
+    /// A member of the classic protocol that has lost the partitions meanwhile does not join with them: the next event
+    /// is `Lost`, and the owner has to rejoin without them.
     pub fn rejoin_keeping(&mut self, kept: Vec<TopicPartition>) {
         self.shared.membership().handle_rejoin_keeping(self.shared.client.now(), kept);
         self.shared.work.notify_one();

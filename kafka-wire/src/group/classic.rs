@@ -193,7 +193,13 @@ impl Membership {
 
     /// As [`handle_rejoin`](Self::handle_rejoin), for an owner that goes on reading the partitions `kept` during
     /// the rebalance; only if [`GroupConfig::is_cooperative`]. `Lost` takes these partitions away too. Source: KIP-429.
+    ///
+    /// If they were lost already, and the owner has not taken that event, does nothing: others may have them, and may
+    /// have read on. The owner takes the event, and rejoins without them.
     pub fn handle_rejoin_keeping(&mut self, now: Moment, kept: Vec<TopicPartition>) {
+        if !kept.is_empty() && self.events.iter().any(|event| matches!(event, GroupEvent::Lost { .. })) {
+            return;
+        }
         if matches!(self.state, State::Unjoined | State::Stable(_)) {
             self.events.clear();
             self.tries = 0;

@@ -651,3 +651,24 @@ fn topics_that_change_while_a_member_joins_are_followed_by_a_rebalance() {
     script.answer_sync(ErrorCode::NONE);
     assert_eq!(script.events(), [assigned(), GroupEvent::Rebalancing]);
 }
+
+#[test]
+fn a_member_that_would_keep_lost_partitions_hears_of_the_loss_first() {
+    let assignors = vec![Assignor::CooperativeSticky];
+    let config = GroupConfig { assignors, ..GroupConfig::new("g", vec![Str::from("t")]) };
+    let mut script = Script::new(config).follow();
+    script.wait();
+    script.answer_heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(script.events(), [GroupEvent::Rebalancing]);
+    script.wait();
+    script.answer_heartbeat(ErrorCode::UNKNOWN_MEMBER_ID);
+    // The owner answers the rebalance: it does not know yet that another member may have its partition.
+    script.member.handle_rejoin_keeping(script.now, vec![TopicPartition::new("t", PartitionId(1))]);
+    script.drain();
+    assert!(script.calls.is_empty(), "it does not join with what it has lost");
+    assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::Removed }]);
+    script.member.handle_rejoin_keeping(script.now, Vec::new());
+    script.drain();
+    assert_eq!(join_of(script.next_call()).member_id, "");
+    script.follow();
+}
