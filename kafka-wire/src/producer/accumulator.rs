@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use super::ProducerConfig;
 use super::buffers::Buffers;
-use super::delivery::{Delivery, Promise};
-use super::error::AppendError;
+use super::delivery::{Delivery, Outcome, Promise, Refusal};
+use super::error::{AppendError, DeliveryCause, DeliveryError};
 use crate::cluster::TopicPartition;
 use crate::record::{BatchBuilder, RawHeaders};
 use crate::time::Moment;
@@ -422,12 +422,22 @@ impl Accumulator {
         }
     }
 
-    /// Discards every record that the sender has not taken, because its transaction is aborted.
-    pub fn discard(&mut self) {
+    /// Discards every record that the sender has not taken, for this reason.
+    pub fn discard(&mut self, cause: DeliveryCause) {
         self.close_all();
-        for batch in self.take_closed() {
-            self.settle(batch.slot);
-            self.release(batch.builder.size_bytes());
+        for ClosedBatch { slot, builder, promise, .. } in self.take_closed() {
+            self.settle(slot);
+            self.release(builder.size_bytes());
+            let Some(promise) = promise else { continue };
+            let error = DeliveryError {
+                partition: self.topic_partition(slot),
+                record_count: builder.record_count(),
+                batch_bytes: builder.size_bytes(),
+                cause,
+                possibly_written: false,
+                message: None,
+            };
+            promise.settle(builder.record_count(), Outcome::Failed(Box::new(Refusal { error, records: Vec::new() })));
         }
     }
 

@@ -18,7 +18,7 @@ use super::shared::{Buffer, Core, FirstBatch, Gate, Shared, Turn};
 use crate::cluster::Topic;
 use crate::producer::outbox::{NeedsEpoch, Outbox, Produced, RequestId};
 use crate::producer::transaction::RequestOutcome;
-use crate::producer::{Pauses, ProducerConfig, RunsOn, TransactionCause};
+use crate::producer::{DeliveryCause, Pauses, ProducerConfig, RunsOn, TransactionCause};
 use crate::time::Moment;
 use crate::wire::Str;
 
@@ -182,7 +182,7 @@ impl Sender {
         buffer.time.expire();
         let Buffer { accumulator, linger, bell, .. } = &mut *buffer;
         if core.manager.gives_up() {
-            accumulator.discard();
+            accumulator.discard(DeliveryCause::TransactionFailed);
             bell.looked(None);
             if self.outbox.give_up() {
                 core.manager.require_epoch();
@@ -429,7 +429,7 @@ impl Drop for Stopped {
         buffer.waiting.clear();
         buffer.lookups.clear();
         // The owners learn the fate of the records by the promises that belong to them.
-        buffer.accumulator.discard();
+        buffer.accumulator.discard(DeliveryCause::Ended);
         core.on_stopped.clear();
     }
 }

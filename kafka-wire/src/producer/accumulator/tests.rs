@@ -62,14 +62,18 @@ fn the_buffer_limit_refuses_until_batches_are_released() {
 }
 
 #[test]
-fn discarded_records_give_their_room_back() {
+fn discarded_records_give_their_room_back_and_tell_why() {
     let (mut accumulator, topic) = accumulator(400, 10_000);
     for partition in [0, 1, 1, 2, 2, 2] {
         accumulator.append(topic, PartitionId(partition), record(&[0; 200])).unwrap();
     }
-    accumulator.discard();
+    let (delivery, _) = accumulator.append_tracked(topic, PartitionId(1), record(b"a")).unwrap();
+    accumulator.discard(DeliveryCause::TransactionFailed);
     assert_eq!(accumulator.buffered_bytes(), 0);
     assert!(accumulator.take_closed().is_empty());
+    let error = delivery.now().expect("it was discarded").unwrap_err();
+    assert_eq!(error.partition, TopicPartition::new("t", PartitionId(1)));
+    assert_eq!((error.cause, error.possibly_written), (DeliveryCause::TransactionFailed, false));
 }
 
 #[test]
