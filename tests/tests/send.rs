@@ -283,6 +283,8 @@ async fn a_closed_producer_takes_nothing(broker: TestBroker) {
     assert!(matches!(delivery.now(), Some(Ok(_))), "closing waits for it");
     assert_eq!(other.send(fixture.record("late")).await.err(), Some(SendError::Closed));
     assert_eq!(other.try_send(fixture.record("late")).err(), Some(SendError::Closed));
+    let counted = within("an answer", WAIT, other.partition_count("a topic that is new to it")).await;
+    assert_eq!(counted.err(), Some(SendError::Closed));
     assert_eq!(other.flush().await, Err(FlushError::NotReady(NotReady::Finished)));
     other.close().await.expect("it is closed already");
 }

@@ -81,7 +81,8 @@ impl Engine {
     ) {
         {
             let mut buffer = self.shared.buffer();
-            if buffer.gate == Gate::Stopped {
+            // No sender takes it any more.
+            if matches!(buffer.gate, Gate::Closed | Gate::Stopped) {
                 return;
             }
             buffer.lookups.push(Lookup { name: Str::from(name), deadline, promise });

@@ -291,6 +291,7 @@ impl Inner {
         match self.engine.topic(topic, Some(start + self.max_block)).await {
             Ok(_) => Ok(()),
             Err(LookupError::Metadata(error)) => Err(SendError::Topic(error)),
+            Err(LookupError::Stopped) if self.engine.shared.buffer().gate == Gate::Closed => Err(SendError::Closed),
             Err(LookupError::Stopped) => Err(SendError::Stopped),
             Err(LookupError::TimedOut) => {
                 Err(SendError::UnknownTopicYet { topic: Str::from(topic), waited: self.since(start) })
