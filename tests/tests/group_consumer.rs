@@ -30,6 +30,7 @@ on_both_brokers!(
     a_batch_that_begins_below_the_position_hands_out_nothing_twice,
     the_example_reads_a_topic_and_goes_on_where_it_stopped,
     a_batch_that_grows_too_large_names_the_setting_that_allows_it,
+    a_batch_that_cannot_be_read_holds_up_no_other_partition,
     a_log_that_was_cut_is_noticed_by_the_committed_epoch,
     partitions_are_read_to_the_end_that_they_have,
 );
@@ -448,10 +449,8 @@ async fn the_example_reads_a_topic_and_goes_on_where_it_stopped(broker: TestBrok
     }
 }
 
-async fn a_batch_that_grows_too_large_names_the_setting_that_allows_it(broker: TestBroker) {
-    let client = connect(&broker).await;
-    let (topic, builder) = new_group(&broker, &client, 1).await;
-    let own = partition(&topic, 0);
+/// Writes a small batch that takes 2 MiB when it is decompressed.
+async fn write_large(client: &Client, to: &TopicPartition) {
     let mut batch = BatchBuilder::new(3 << 20);
     batch.append(1_000, None, Some(&vec![b'x'; 2 << 20]), RawHeaders::EMPTY).expect("it fits");
     let seal = Seal {
@@ -461,7 +460,14 @@ async fn a_batch_that_grows_too_large_names_the_setting_that_allows_it(broker: T
         transactional: false,
         compression: Compression::Gzip,
     };
-    write_batch(&client, &own, batch.seal(seal).expect("gzip is in this build")).await;
+    write_batch(client, to, batch.seal(seal).expect("gzip is in this build")).await;
+}
+
+async fn a_batch_that_grows_too_large_names_the_setting_that_allows_it(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    let own = partition(&topic, 0);
+    write_large(&client, &own).await;
     let mut consumer = builder.clone().decompression_limit_bytes(1 << 20).build(client.clone()).await.expect("a list");
     let refused = within("the error", WAIT, consumer.next()).await.expect_err("it is too large");
     let expected = ConsumeError::DecompressionLimit { partition: own.clone(), offset: Offset(0), limit_bytes: 1 << 20 };
@@ -472,6 +478,34 @@ async fn a_batch_that_grows_too_large_names_the_setting_that_allows_it(broker: T
     let mut consumer = builder.build(client.clone()).await.expect("a list");
     let record = within("a record", WAIT, consumer.next()).await.expect("it is allowed");
     assert_eq!(record.value.map(|value| value.len()), Some(2 << 20));
+    consumer.close().await.expect("the group works");
+}
+
+async fn a_batch_that_cannot_be_read_holds_up_no_other_partition(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 2).await;
+    let own = partition(&topic, 0);
+    write_large(&client, &own).await;
+    let mut consumer = builder.decompression_limit_bytes(1 << 20).build(client.clone()).await.expect("a list");
+    let expected = ConsumeError::DecompressionLimit { partition: own.clone(), offset: Offset(0), limit_bytes: 1 << 20 };
+    let expected = GroupConsumerError::Consume(expected);
+    let refused = within("the error", WAIT, consumer.next()).await.expect_err("it is too large");
+    assert_eq!(refused, expected);
+    fill(&client, &topic, 2, 1..2).await;
+    let others = async {
+        loop {
+            match consumer.next().await {
+                Ok(record) => return number(&record),
+                Err(error) => assert_eq!(error, expected, "it comes again when there is nothing else"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert_eq!(within("the record of the other partition", WAIT, others).await, 1);
+    // Whoever passes over the batch goes on behind it.
+    fill(&client, &topic, 2, 2..3).await;
+    assert!(consumer.seek(&own, Offset(1)));
+    assert_eq!(take(&mut consumer, 1).await, BTreeSet::from([2]));
     consumer.close().await.expect("the group works");
 }
 

@@ -65,16 +65,24 @@ impl GroupConsumer {
                 continue;
             }
             match self.reader.next_batch() {
-                Some(batch) => {
-                    self.current = Some(batch?);
+                Some(Ok(batch)) => {
+                    self.current = Some(batch);
                     return Ok(Some(Next::Batch));
                 }
-                None => {
-                    if let Some(read) = self.reader.finish() {
-                        self.ownership.handle_passed(read.partition(), read.next_offset(), Some(read.leader_epoch()));
-                    }
+                // What is in hand of other partitions has its turn; the error comes again when there is nothing else.
+                Some(Err(error)) => {
+                    self.put_down();
+                    return Err(error.into());
                 }
+                None => self.put_down(),
             }
+        }
+    }
+
+    /// Puts down the fetch that was read.
+    fn put_down(&mut self) {
+        if let Some(read) = self.reader.finish() {
+            self.ownership.handle_passed(read.partition(), read.next_offset(), Some(read.leader_epoch()));
         }
     }
 
