@@ -136,7 +136,11 @@ impl GroupTransactSession {
             match found {
                 Ok(record) => {
                     if self.since.is_none() {
-                        self.producer.begin_transaction().map_err(GroupTransactError::Transaction)?;
+                        if let Err(error) = self.producer.begin_transaction() {
+                            // The record was not handed out.
+                            self.consumer.rewind();
+                            return Err(GroupTransactError::Transaction(error));
+                        }
                         self.since = Some(self.client.now());
                     }
                     return Ok(record);
@@ -229,13 +233,33 @@ impl GroupTransactSession {
         }));
     }
 
+    /// Lets the next call find out how the transaction has ended: until then nothing counts as committed or aborted.
+    fn begin_recovery(&mut self, offsets: Vec<(TopicPartition, CommittedOffset)>) {
+        let producer = self.producer.clone();
+        self.ending = Some(Box::pin(async move {
+            let outcome = match producer.recover_transaction().await {
+                Ok(Recovered::Committed) => Ok(Outcome::Committed),
+                Ok(Recovered::Aborted) => Ok(Outcome::Aborted(None)),
+                Err(error) => Err(GroupTransactError::Transaction(error)),
+            };
+            Ended { offsets, outcome }
+        }));
+    }
+
     /// Waits for the end of the transaction that is under way, if there is one. Returns whether everything that was
     /// handed out is committed.
     async fn settle(&mut self) -> Result<bool, GroupTransactError> {
         let Some(ending) = &mut self.ending else { return Ok(self.since.is_none()) };
         let Ended { offsets, outcome } = ending.await;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.begin_recovery(offsets);
+                return Err(error);
+            }
+        };
         (self.ending, self.since) = (None, None);
-        match outcome? {
+        match outcome {
             Outcome::Committed => {
                 self.consumer.mark_committed(&offsets);
                 Ok(true)
