@@ -1,18 +1,22 @@
 //! A client behind a proxy that damages, delays and loses what goes through it, on both brokers. `tests/FAULTS.md`
 //! lists which faults are tested where.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use conformance::reader::create_topic;
+use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::write;
 use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
-use kafka_wire::client::{Client, ClientConfig, Consumer, GroupConsumer, GroupOffsets, Producer};
+use kafka_wire::client::{
+    AssignmentChange, Client, ClientConfig, Consumer, GroupConsumer, GroupOffsets, GroupProtocol, GroupTransactError,
+    GroupTransactSession, OffsetCommitError, Polled, Producer,
+};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::compression::Decompressed;
-use kafka_wire::consumer::{ConsumeError, ConsumerConfig, ResetPolicy};
-use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+use kafka_wire::consumer::{ConsumeError, ConsumerConfig, IsolationLevel, ResetPolicy};
+use kafka_wire::producer::{ProducerConfig, ProducerRecord, TransactionError};
 use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::types::{Offset, PartitionId};
 use testkit::fault::{Action, Rule};
@@ -30,6 +34,8 @@ on_both_brokers!(
     readers_ask_rarely_while_they_are_refused,
     writers_ask_rarely_while_they_are_refused,
     members_ask_rarely_while_they_are_refused,
+    a_commit_is_not_repeated_in_a_later_generation,
+    a_session_that_cannot_end_its_transaction_asks_for_the_outcome,
 );
 on_every_broker!(transactions_ask_rarely_while_they_are_refused);
 
@@ -354,6 +360,112 @@ async fn members_ask_rarely_while_they_are_refused(broker: TestBroker) {
         polls.abort();
     })
     .await;
+}
+
+/// Answers each request of an API with this error until `done` is.
+async fn while_refused<T>(fixture: &Fixture, api: ApiKey, code: ErrorCode, done: impl Future<Output = T>) -> T {
+    let mut done = pin!(done);
+    loop {
+        if fixture.proxy.is_spent() {
+            fixture.proxy.inject(Rule { api_key: api.into(), nth: 1, action: Action::Error(code.0) });
+        }
+        tokio::select! {
+            done = &mut done => return done,
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+}
+
+/// A coordinator asks who commits, not who has the partition: under a later generation it would take an offset that
+/// the next owner of the partition is past.
+async fn a_commit_is_not_repeated_in_a_later_generation(broker: TestBroker) {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let fixture = Fixture::new(&broker).await;
+        let config = ClientConfig::new(broker.bootstrap());
+        let client = Client::connect_with(config, fixture.proxy.connector()).await.expect("the broker listens");
+        let topic = broker.unique("t");
+        create_topic(&fixture.outside, &topic, 2).await;
+        let partitions = [0, 1].map(|index| TopicPartition::new(topic.as_str(), PartitionId(index)));
+        let fill = async || {
+            for partition in &partitions {
+                write(&fixture.outside, partition, &["x", "y", "z"]).await;
+            }
+        };
+        let builder = GroupConsumer::builder(broker.unique("g"))
+            .topics([topic.clone()])
+            .group_protocol(protocol)
+            .auto_offset_reset(ResetPolicy::Earliest)
+            .session_timeout(Duration::from_secs(10), Duration::from_millis(200))
+            .manual_commit();
+        fill().await;
+        let mut first = builder.clone().build(client).await.expect("the group works");
+        for _ in 0..6 {
+            within("a record", WAIT, first.next()).await.expect("the topic can be read");
+        }
+        // The commit is tried again and again, while one of the partitions goes to another member.
+        let mut second = builder.build(fixture.outside.clone()).await.expect("the group works");
+        let refused = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+        let moving = while_refused(&fixture, ApiKey::OffsetCommit, refused, async {
+            let pending = first.commit_async();
+            fill().await;
+            let moved = loop {
+                tokio::select! {
+                    polled = first.poll() => drop(polled.expect("the group works")),
+                    polled = second.poll() => match polled.expect("the group works") {
+                        Polled::Assignment(AssignmentChange::Assigned(taken)) if !taken.is_empty() => break taken,
+                        _ => {}
+                    },
+                }
+            };
+            // It goes on, and is past what the first one wants to commit.
+            for _ in 0..6 {
+                tokio::select! {
+                    record = second.next() => drop(record.expect("the group works")),
+                    () = async { loop { drop(first.poll().await.expect("the group works")) } } => {}
+                }
+            }
+            second.commit().await.expect("it has the partition");
+            (pending, moved)
+        });
+        let (pending, moved) = within("a rebalance", WAIT, moving).await;
+        let outcome = within("an outcome", WAIT, pending).await;
+        let committed = second.committed(&moved).await.expect("the coordinator answers");
+        let offsets: Vec<_> = committed.iter().map(|(_, offset)| offset.as_ref().map(|it| it.offset.0)).collect();
+        assert_eq!(offsets, [Some(6)], "{protocol:?}: the commit went back, {outcome:?}");
+        assert!(matches!(outcome, Err(OffsetCommitError::StaleGeneration { .. })), "{protocol:?}: {outcome:?}");
+        for consumer in [first, second] {
+            consumer.close().await.expect("the group works");
+        }
+    }
+}
+
+async fn a_session_that_cannot_end_its_transaction_asks_for_the_outcome(broker: TestBroker) {
+    let fixture = Fixture::new(&broker).await;
+    fixture.write(&["a"]).await;
+    let output = broker.unique("out");
+    create_topic(&fixture.outside, &output, 1).await;
+    let input = GroupConsumer::builder(broker.unique("g"))
+        .topics([fixture.partition.topic.clone()])
+        .auto_offset_reset(ResetPolicy::Earliest);
+    let limit = Duration::from_secs(1);
+    let config = ProducerConfig { init_timeout: limit, end_timeout: limit, ..ProducerConfig::transactional("carrier") };
+    let session = GroupTransactSession::open(fixture.client.clone(), input, config).await.expect("nobody has the id");
+    let mut session = session.commit_interval(Duration::from_secs(60));
+    let carry = async |session: &mut GroupTransactSession| {
+        let record = within("the record", WAIT, session.next()).await.expect("it can be read");
+        assert_eq!(record.value.as_deref(), Some(&b"a"[..]));
+        session.send(ProducerRecord::to(&output).value("a")).await.expect("there is room");
+    };
+    carry(&mut session).await;
+    let refused = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+    let ended = while_refused(&fixture, ApiKey::EndTxn, refused, session.commit()).await;
+    let Err(GroupTransactError::Transaction(TransactionError::TimedOut(cause))) = ended else { panic!("{ended:?}") };
+    assert!(!session.commit().await.expect("the coordinator answers"), "it was aborted, after {cause}");
+    carry(&mut session).await;
+    assert!(session.commit().await.expect("the coordinator answers"));
+    session.close().await.expect("nothing is left");
+    until_stable(&fixture.outside, &output).await;
+    assert_eq!(read_to_end(&fixture.outside, &output, IsolationLevel::ReadCommitted).await.len(), 1);
 }
 
 async fn transactions_ask_rarely_while_they_are_refused(broker: TestBroker) {

@@ -12,9 +12,11 @@ use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
 use crate::cluster::{CoordinatorKind, GroupMetadata, Topic, TopicPartition};
 use crate::group::assignor::{PartitionCounts, PartitionRacks};
+use crate::group::consumer::Releases;
 use crate::group::membership::Membership;
 use crate::group::request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 use crate::group::{GroupConfig, GroupEvent};
+use crate::protocol::ErrorCode;
 use crate::protocol::Request;
 use crate::time::Moment;
 use crate::wire::{Str, Uuid};
@@ -132,8 +134,9 @@ impl GroupMember {
 
     /// Returns a view of the membership for a task that commits.
     pub(super) fn credentials(&self) -> Credentials {
-        let losses = self.shared.membership().losses();
-        Credentials { shared: Arc::clone(&self.shared), losses }
+        let membership = self.shared.membership();
+        let (metadata, releases) = (membership.metadata().clone(), membership.releases());
+        Credentials { shared: Arc::clone(&self.shared), metadata, releases }
     }
 
     /// Leaves the group, even if the member is static, so that the others take over at once. Takes at most 1 s;
@@ -172,14 +175,34 @@ impl GroupMember {
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     shared: Arc<Shared>,
-    losses: u64,
+    metadata: GroupMetadata,
+    /// `None` for the classic protocol.
+    releases: Option<Releases>,
 }
 
 impl Credentials {
-    /// Returns the present metadata, unless the membership was lost since the credentials were made.
-    pub(super) fn renewed(&self) -> Option<GroupMetadata> {
+    /// Returns the metadata for the repetition of a look-up.
+    ///
+    /// # Errors
+    /// The membership was lost since the credentials were made.
+    pub(super) fn renewed_to_read(&self) -> Result<GroupMetadata, ErrorCode> {
         let membership = self.shared.membership();
-        (membership.losses() == self.losses).then(|| membership.metadata().clone())
+        let has_lost = membership.releases().map(|now| now.losses) != self.releases.map(|then| then.losses);
+        if has_lost { Err(ErrorCode::UNKNOWN_MEMBER_ID) } else { Ok(membership.metadata().clone()) }
+    }
+
+    /// Returns the metadata for the repetition of a commit. The coordinator does not check who has the partitions, only
+    /// the generation: under a later one it would take the offset of a partition that another member has gone on with.
+    ///
+    /// # Errors
+    /// The membership was lost, or partitions were given up, since the credentials were made.
+    pub(super) fn renewed_to_commit(&self) -> Result<GroupMetadata, ErrorCode> {
+        if self.releases.is_none() {
+            return Ok(self.metadata.clone());
+        }
+        let metadata = self.renewed_to_read()?;
+        let has_released = self.shared.membership().releases() != self.releases;
+        if has_released { Err(ErrorCode::ILLEGAL_GENERATION) } else { Ok(metadata) }
     }
 }
 

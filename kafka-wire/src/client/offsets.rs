@@ -199,7 +199,7 @@ async fn fetch(
     let mut retry = Retry::new(client, group_id.clone(), member);
     let mut missing = partitions.to_vec();
     while !missing.is_empty() {
-        let wanted = Wanted { partitions: missing.clone(), stability, member: retry.renewed()? };
+        let wanted = Wanted { partitions: missing.clone(), stability, member: retry.member_to_read()? };
         match fetch_once(client, &group_id, wanted).await {
             Ok(answers) => {
                 for (partition, answer) in answers {
@@ -269,8 +269,8 @@ async fn commit(
         }
         if !left.is_empty() {
             retry.pause().await;
-            if let Some(renewed) = retry.renewed()? {
-                group = renewed;
+            if let Some(member) = member {
+                group = retry.as_error(member.renewed_to_commit())?;
             }
         }
     }
@@ -347,10 +347,12 @@ impl<'a> Retry<'a> {
     }
 
     /// The present proof of the membership; an error if that was lost.
-    fn renewed(&self) -> Result<Option<GroupMetadata>, OffsetsError> {
-        let Some(member) = self.member else { return Ok(None) };
-        let lost = || OffsetsError::Group { group_id: self.group_id.clone(), code: ErrorCode::UNKNOWN_MEMBER_ID };
-        member.renewed().map(Some).ok_or_else(lost)
+    fn member_to_read(&self) -> Result<Option<GroupMetadata>, OffsetsError> {
+        self.member.map(|member| self.as_error(member.renewed_to_read())).transpose()
+    }
+
+    fn as_error<T>(&self, result: Result<T, ErrorCode>) -> Result<T, OffsetsError> {
+        result.map_err(|code| OffsetsError::Group { group_id: self.group_id.clone(), code })
     }
 
     /// Notes a temporary failure; returns any other error, and every error once the time is up.

@@ -33,6 +33,15 @@ use crate::protocol::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, C
 use crate::time::Moment;
 use crate::wire::Str;
 
+/// The number of times that a member has given partitions up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Releases {
+    /// Losses of the membership.
+    pub losses: u64,
+    /// Assignments without a partition of the last one, which the owner has acknowledged.
+    pub revocations: u64,
+}
+
 /// A member of a group whose coordinator assigns, without I/O.
 ///
 /// Call `handle_*` with each event, then [`poll`](Self::poll) and [`poll_event`](Self::poll_event) until both return
@@ -47,8 +56,7 @@ pub struct Membership {
     /// Membership for commits. It is kept when the membership is lost, so that commits of work done under it are
     /// refused.
     proof: GroupMetadata,
-    /// Number of times that the membership was lost.
-    losses: u64,
+    releases: Releases,
     /// The heartbeat in flight.
     heartbeat: Option<MemberRequestId>,
     next_heartbeat: Moment,
@@ -122,7 +130,7 @@ impl Membership {
             member_id,
             epoch: 0,
             proof,
-            losses: 0,
+            releases: Releases::default(),
             heartbeat: None,
             next_heartbeat: Moment::ZERO,
             failures: 0,
@@ -147,11 +155,11 @@ impl Membership {
         &self.proof
     }
 
-    /// The number of times that the membership was lost. Work that was done under an earlier one must not be committed,
-    /// although the member id is the same.
+    /// The number of times that partitions were given up. Work that was done before must not be committed, although the
+    /// member id is the same.
     #[must_use]
-    pub const fn losses(&self) -> u64 {
-        self.losses
+    pub const fn releases(&self) -> Releases {
+        self.releases
     }
 
     /// Whether the member is out of the group and will stay out: it has left, or cannot go on.
@@ -203,6 +211,9 @@ impl Membership {
                 self.next_heartbeat = if self.failures == 0 { now } else { now + retry_delay(self.failures) };
             }
             State::Joined => {
+                if self.owned.iter().any(|owned| kept.binary_search(owned).is_err()) {
+                    self.releases.revocations += 1;
+                }
                 self.owned = kept;
                 self.is_due = true;
                 self.next_heartbeat = now;
@@ -323,7 +334,7 @@ impl Membership {
     fn lose(&mut self, cause: LostCause) {
         self.state = State::Unjoined;
         self.epoch = 0;
-        self.losses += 1;
+        self.releases.losses += 1;
         self.told = None;
         self.is_due = false;
         self.heartbeat = None;

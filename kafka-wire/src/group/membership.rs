@@ -43,13 +43,13 @@ impl Membership {
         either!(self, member => member.metadata())
     }
 
-    /// The number of times that the membership was lost, where that does not show in the metadata for commits.
+    /// The number of times that partitions were given up. `None` for the classic protocol, in which that shows in
+    /// the metadata for commits: a generation never comes back.
     #[must_use]
-    pub const fn losses(&self) -> u64 {
+    pub const fn releases(&self) -> Option<consumer::Releases> {
         match self {
-            // A generation never comes back.
-            Self::Classic(_) => 0,
-            Self::Consumer(member) => member.losses(),
+            Self::Classic(_) => None,
+            Self::Consumer(member) => Some(member.releases()),
         }
     }
 

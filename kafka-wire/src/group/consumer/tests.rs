@@ -224,7 +224,7 @@ fn a_fenced_member_loses_everything_and_joins_again_under_its_id() {
         script.wait();
         script.refuse(code);
         assert_eq!(script.events(), [GroupEvent::Lost { cause }]);
-        assert_eq!((script.member.metadata().generation, script.member.losses()), (2, 1));
+        assert_eq!((script.member.metadata().generation, script.member.releases().losses), (2, 1));
         assert_eq!(script.member.next_timeout(), None, "nothing happens until the owner has dropped its work");
         script.member.handle_rejoin_keeping(script.now, Vec::new());
         script.wait();
