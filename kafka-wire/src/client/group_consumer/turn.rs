@@ -69,7 +69,7 @@ impl GroupConsumer {
                     self.current = Some(batch);
                     return Ok(Some(Next::Batch));
                 }
-                // What is in hand of other partitions has its turn; the error comes again when there is nothing else.
+                // Fetches of other partitions have their turn; the error comes again when there is nothing else.
                 Some(Err(error)) => {
                     self.put_down();
                     return Err(error.into());
