@@ -371,6 +371,17 @@ fn an_input_with_a_full_queue_is_read_again_later() {
 }
 
 #[test]
+fn a_run_ends_though_its_last_batch_has_filled_a_queue() {
+    let mut driver = enriched();
+    // Two batches of clicks, together more than a queue takes, and the last one more than half of that.
+    let clicks: Vec<_> = (0..9).map(|number| format!("{number:0300}@10")).collect();
+    clicks.iter().for_each(|click| driver.write_partition("clicks", 0, Some("key"), click, 0));
+    driver.end_of_input();
+    assert_eq!(values(&driver).len(), 9);
+    assert!(driver.is_finished(), "{:?}", driver.reports());
+}
+
+#[test]
 fn records_that_wait_survive_an_abort_and_a_crash() {
     let mut driver = enriched();
     driver.set_max_task_idle(Some(millis(500)));

@@ -298,8 +298,8 @@ impl Held {
     pub(super) fn advance(&mut self, index: usize, next: Position, log_end: Offset) -> bool {
         let input = &mut self.inputs[index];
         match self.queues.get_mut(index) {
-            // It will be read again.
-            Some(queue) if queue.is_stopped() => return false,
+            // It will be read again. A queue that a turn has emptied goes on from here.
+            Some(queue) if queue.is_stopped() && !queue.is_empty() => return false,
             Some(queue) if !queue.is_empty() => queue.reached = Some((next, log_end)),
             Some(_) | None => {
                 let offset = input.end.map_or(next.offset, |end| next.offset.min(end));
