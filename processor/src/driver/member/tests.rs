@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::ROOM_RECORDS;
 use crate::commit::CommitPolicy;
-use crate::driver::TestDriver;
-use crate::operator::Emit;
-use crate::serde::{U64, Utf8};
+use crate::driver::plan::Plan;
+use crate::driver::{TestClock, TestDriver};
+use crate::operator::{CallOptions, Emit};
+use crate::serde::{Text, U64, Utf8};
 use crate::topology::Topology;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
@@ -212,4 +214,35 @@ fn a_worker_that_slept_in_its_take_over_begins_anew_and_does_not_end_the_job() {
     driver.settle();
     driver.advance_wall(20 * SECOND);
     assert_eq!((driver.fatal(), counts(&driver).last()), (None, Some(&2)));
+}
+
+#[test]
+fn a_transaction_that_fails_while_its_commit_waits_for_calls_is_done_again() {
+    let clock = TestClock::default();
+    let of_job = clock.clone();
+    let mut job = Topology::builder("asking");
+    job.keyed_stream("in", Utf8, Utf8)
+        .map(|record| record.value.to_owned())
+        .async_map("ask", CallOptions::unordered(1_000), move |value: String| {
+            let clock = of_job.clone();
+            async move {
+                clock.sleep(SECOND / 2).await;
+                Ok::<_, String>(value)
+            }
+        })
+        .to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&clock);
+    // More results than there is room for.
+    let count = ROOM_RECORDS + 1;
+    (0..count).for_each(|number| driver.write_partition("in", 0, Some("k"), &number.to_string(), 0));
+    driver.run();
+    driver.commit();
+    assert_eq!(driver.slots[0].active().expect("it runs").operation_count(), 0, "the commit waits for calls");
+    driver.plan = Some(Plan::Failed);
+    driver.wait(SECOND / 2);
+    assert_eq!((driver.plan, driver.commit_count()), (None, 0), "the results have found no room");
+    driver.advance_wall(3 * SECOND);
+    driver.settle();
+    assert_eq!((driver.read("out").len(), driver.crash_count(), driver.fatal()), (count, 0, None));
 }

@@ -97,7 +97,7 @@ impl Worker {
             self.source_ends = Some(if let Completion::SourceEnds(ends) = completion { ends } else { BTreeMap::new() });
             return;
         }
-        let is_between_steps = self.preparing.is_some() || self.commit.accepts_work();
+        let is_between_steps = self.is_draining || self.preparing.is_some() || self.commit.accepts_work();
         match completion {
             // The outbox has room again.
             Completion::Done => {}
