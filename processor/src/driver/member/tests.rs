@@ -246,3 +246,46 @@ fn a_transaction_that_fails_while_its_commit_waits_for_calls_is_done_again() {
     driver.settle();
     assert_eq!((driver.read("out").len(), driver.crash_count(), driver.fatal()), (count, 0, None));
 }
+
+#[test]
+fn a_worker_that_is_stopped_between_two_assignments_commits_nothing_of_a_task_it_has_lost() {
+    let folder = std::env::temp_dir().join(format!("waterwheel-lost-task-{}", std::process::id()));
+    let mut job = Topology::builder("archive");
+    job.stream("lines", Utf8).to_sink("files", Utf8, crate::FileSink::new(&folder));
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("lines", 2)]);
+    driver.pipe_partition("lines", 0, None, "0: one", 0);
+    driver.pipe_partition("lines", 1, None, "1: one", 0);
+    driver.commit();
+    // The first worker gives its tasks back, and hears late of the next assignment.
+    let second = driver.add_worker();
+    while driver.choose(second) {}
+    let now = driver.now;
+    let member = driver.slots[0].active().expect("it runs");
+    member.hear(&mut driver.cluster, now);
+    assert_eq!((member.generation, member.operation_count()), (None, 0));
+    driver.pause_worker(0);
+    driver.settle();
+    driver.pipe_partition("lines", 1, None, "1: two", 0);
+    driver.settle();
+    // It ends its files for a stop when the other has one of its tasks.
+    driver.resume_worker(0);
+    let member = driver.slots[0].active().expect("it is alive");
+    member.worker.stop();
+    member.turn(&mut driver.cluster, now);
+    assert_eq!(member.operation_count(), 1, "the flush");
+    member.hear(&mut driver.cluster, now);
+    assert_eq!(member.inputs().len(), 1, "it has lost the other task");
+    driver.pump();
+    assert_eq!(driver.live_workers(), [second]);
+    driver.start_worker(second);
+    driver.pipe_partition("lines", 1, None, "1: three", 0);
+    driver.end_of_input();
+    assert!(driver.is_finished(), "{:?}", driver.reports());
+    let files = std::fs::read_dir(&folder).expect("the job has made it").map(|entry| entry.expect("it is there"));
+    let shown = files.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+    let text = shown.map(|entry| std::fs::read_to_string(entry.path()).expect("text")).collect::<String>();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0: one", "1: one", "1: three", "1: two"]);
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}

@@ -224,6 +224,9 @@ impl Worker {
         let dropped: Vec<_> = self.tasks.iter().filter(|held| !keeps(held)).map(|held| held.id).collect();
         for id in dropped {
             let Some(held) = self.tasks.remove(id) else { continue };
+            // A worker that stops may commit between two assignments. The changelogs in that transaction come behind
+            // those of the next owner, and with the new generation nobody would refuse it.
+            self.has_lost_committing |= self.committing.contains(&id);
             if held.is_restored() {
                 let unassign = |(input, _): (&TopicPartition, _)| Action::Unassign { input: input.clone() };
                 self.actions.extend(held.positions().map(unassign));

@@ -67,6 +67,7 @@ impl Worker {
                         self.start(Operation::SumSourceEnds { sources, run_ends: self.ends.clone() });
                     }
                 },
+                Step::Commit { .. } if self.has_lost_committing => self.commit.handle(Outcome::MustAbort),
                 Step::Commit { sequence } => {
                     let offsets = self.offsets(sequence);
                     self.last_committed = offsets.first().map(|(input, _)| input.clone());
@@ -244,6 +245,7 @@ impl Worker {
     }
 
     fn confirm(&mut self, now: Moment) {
+        self.has_lost_committing = false;
         for id in std::mem::take(&mut self.committing) {
             if let Some(held) = self.tasks.get_mut(id) {
                 held.committed(now.since(self.committing_since));
@@ -272,6 +274,7 @@ impl Worker {
             self.actions.extend(held.places().map(seek));
         }
         self.committing.clear();
+        self.has_lost_committing = false;
         // If this was to be the last commit of a worker that stops, its outputs need another one.
         self.has_ended_outputs &= self.last_attempts >= LAST_ATTEMPTS_MAX;
         self.may_be_at_end = self.ends.is_some();

@@ -86,6 +86,8 @@ pub struct Worker {
     commit: CommitMachine,
     /// Tasks whose offsets are in the commit in progress.
     committing: Vec<TaskId>,
+    /// Whether one of these tasks has gone: its next owner may have committed since, so this commit must not be.
+    has_lost_committing: bool,
     /// An input whose offset is in the commit in progress, or was in the last one.
     last_committed: Option<TopicPartition>,
     /// The time at which that commit began.
@@ -143,6 +145,7 @@ impl Worker {
             tasks: Tasks::default(),
             commit,
             committing: Vec::new(),
+            has_lost_committing: false,
             last_committed: None,
             committing_since: now,
             marks: Marks::default(),
