@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kafka_wire::rng::Rng;
+use processor::commit::CommitPolicy;
 use processor::driver::{CommitPoint, Faults, TestDriver};
 use processor::error::ProcessError;
 use processor::output::Route;
@@ -195,6 +196,38 @@ fn an_abort_takes_back_what_it_has_written_and_keeps_the_rest_of_the_part() {
     driver.end_of_input();
     assert_eq!(room.lines(), ["one", "two", "three", "four"], "the record is left out with all that it has done");
     assert_eq!((driver.read("out").len(), room.hidden()), (4, 0));
+}
+
+/// The task with the file has no records that are done again.
+#[test]
+fn a_file_that_is_due_shows_though_the_first_transaction_fails() {
+    // The file is due by its age, and because another worker has begun it.
+    for is_taken_over in [false, true] {
+        let room = Room::new();
+        let mut job = Topology::builder("app");
+        job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+        let lines = job.stream("in", Utf8);
+        // The record has been written when it fails, so the transaction is rolled back.
+        let failing = lines.clone().map(|line| assert!(line.value != "bad", "a bad line"));
+        lines.to_sink("lines", Utf8, FileSink::new(&room.0).roll_after(millis(5_000)));
+        failing.map_values(|()| String::new()).to("out", processor::Raw, processor::Text);
+        let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("in", 2)]);
+        driver.pipe_partition("in", 0, None, "one", 0);
+        driver.commit();
+        // From now on a transaction is open until the test commits it.
+        driver.set_commit_policy(CommitPolicy::adaptive(Duration::from_secs(60), Duration::from_secs(60)));
+        if is_taken_over {
+            driver.crash();
+        } else {
+            driver.wait(millis(6_000));
+        }
+        driver.pipe_partition("in", 1, None, "bad", 0);
+        assert_eq!(room.lines().len(), 0, "the file was due in a transaction that was rolled back");
+        driver.commit();
+        driver.wait(millis(200));
+        driver.commit();
+        assert_eq!((room.lines(), room.hidden()), (vec!["one".to_owned()], 0), "taken over: {is_taken_over}");
+    }
 }
 
 /// Several workers, which die, pause, lose their tasks without knowing it, and come back.

@@ -150,11 +150,9 @@ impl<S: TwoPhaseSink, VS: Send> Signals for ToTwoPhase<S, VS> {
         if !is_due {
             return Ok(());
         }
-        self.open(context)?;
-        // The commit that follows a tick does the work that is due now.
-        let due = self.writer.as_ref().and_then(SinkWriter::due).filter(|due| *due > wall);
-        context.stores.get_mut(self.spec.store).set_due(due);
-        Ok(())
+        // The commit that follows a tick does the work, and sets the next time. Until then the work stays due, because
+        // the transaction may be rolled back before the store has changed.
+        self.open(context)
     }
 
     fn run_ended(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
