@@ -2,12 +2,17 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
 
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -56,10 +61,39 @@ public final class StreamsOracle {
         }
     }
 
-    private static void drive(final String brokers, final int keys, final int records, final int seconds) {
+    private static void drive(final String brokers, final int keys, final int records, final int seconds) throws Exception {
         final Map<String, Set<Integer>> input = SmokeTestDriver.generate(brokers, keys, records, Duration.ofSeconds(seconds));
         System.out.println("GENERATED");
+        awaitQuiet(brokers);
         System.exit(SmokeTestDriver.verify(brokers, input, records, true).passed() ? 0 : 1);
+    }
+
+    /**
+     * Waits until nothing has been written for two seconds, at most for a minute. The verifier compares two looks at the
+     * ends of the output, and fails if the application writes between them.
+     */
+    private static void awaitQuiet(final String brokers) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", brokers))) {
+            Map<TopicPartition, Long> before = Map.of();
+            for (int look = 0; look < 30; look++) {
+                final Map<TopicPartition, Long> now = ends(admin);
+                if (now.equals(before)) {
+                    return;
+                }
+                before = now;
+                Thread.sleep(2_000);
+            }
+        }
+    }
+
+    private static Map<TopicPartition, Long> ends(final Admin admin) throws Exception {
+        final Map<TopicPartition, OffsetSpec> wanted = new HashMap<>();
+        for (final TopicDescription topic : admin.describeTopics(admin.listTopics().names().get()).allTopicNames().get().values()) {
+            topic.partitions().forEach(it -> wanted.put(new TopicPartition(topic.name(), it.partition()), OffsetSpec.latest()));
+        }
+        final Map<TopicPartition, Long> ends = new HashMap<>();
+        admin.listOffsets(wanted).all().get().forEach((partition, found) -> ends.put(partition, found.offset()));
+        return ends;
     }
 
     private static void keys(final long size) throws Exception {
