@@ -132,11 +132,11 @@ impl GroupMember {
         self.shared.membership().metadata().clone()
     }
 
-    /// Returns a view of the membership for a task that commits.
-    pub(super) fn credentials(&self) -> Credentials {
-        let membership = self.shared.membership();
-        let (metadata, releases) = (membership.metadata().clone(), membership.releases());
-        Credentials { shared: Arc::clone(&self.shared), metadata, releases }
+    /// Returns a view of the membership for a task that commits or looks offsets up. `None` for the classic protocol:
+    /// its requests are repeated as they are.
+    pub(super) fn credentials(&self) -> Option<Credentials> {
+        let releases = self.shared.membership().releases()?;
+        Some(Credentials { shared: Arc::clone(&self.shared), releases })
     }
 
     /// Leaves the group, even if the member is static, so that the others take over at once. Takes at most 1 s;
@@ -175,9 +175,7 @@ impl GroupMember {
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     shared: Arc<Shared>,
-    metadata: GroupMetadata,
-    /// `None` for the classic protocol.
-    releases: Option<Releases>,
+    releases: Releases,
 }
 
 impl Credentials {
@@ -186,9 +184,7 @@ impl Credentials {
     /// # Errors
     /// The membership was lost since the credentials were made.
     pub(super) fn renewed_to_read(&self) -> Result<GroupMetadata, ErrorCode> {
-        let membership = self.shared.membership();
-        let has_lost = membership.releases().map(|now| now.losses) != self.releases.map(|then| then.losses);
-        if has_lost { Err(ErrorCode::UNKNOWN_MEMBER_ID) } else { Ok(membership.metadata().clone()) }
+        self.renewed().map(|(metadata, _)| metadata)
     }
 
     /// Returns the metadata for the repetition of a commit. The coordinator does not check who has the partitions, only
@@ -197,12 +193,17 @@ impl Credentials {
     /// # Errors
     /// The membership was lost, or partitions were given up, since the credentials were made.
     pub(super) fn renewed_to_commit(&self) -> Result<GroupMetadata, ErrorCode> {
-        if self.releases.is_none() {
-            return Ok(self.metadata.clone());
+        let (metadata, revocations) = self.renewed()?;
+        if revocations == self.releases.revocations { Ok(metadata) } else { Err(ErrorCode::ILLEGAL_GENERATION) }
+    }
+
+    /// The present metadata, and the number of revocations so far.
+    fn renewed(&self) -> Result<(GroupMetadata, u64), ErrorCode> {
+        let membership = self.shared.membership();
+        match membership.releases() {
+            Some(now) if now.losses == self.releases.losses => Ok((membership.metadata().clone(), now.revocations)),
+            _ => Err(ErrorCode::UNKNOWN_MEMBER_ID),
         }
-        let metadata = self.renewed_to_read()?;
-        let has_released = self.shared.membership().releases() != self.releases;
-        if has_released { Err(ErrorCode::ILLEGAL_GENERATION) } else { Ok(metadata) }
     }
 }
 

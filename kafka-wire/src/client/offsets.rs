@@ -160,15 +160,15 @@ async fn fetch_all_once(
     Ok(all)
 }
 
-/// As [`fetch_offsets`], for a member of the consumer protocol: the coordinator refuses the look-up of a member that
+/// As [`fetch_offsets`], for a member: with the consumer protocol, the coordinator refuses the look-up of a member that
 /// has lost its partitions, and the look-up of an outdated epoch, which is repeated with the present one.
 pub(super) async fn fetch_offsets_as(
     client: &Client,
     group_id: &str,
     partitions: &[TopicPartition],
-    member: &Credentials,
+    member: Option<&Credentials>,
 ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
-    fetch(client, group_id, partitions, Stability::Stable, Some(member)).await
+    fetch(client, group_id, partitions, Stability::Stable, member).await
 }
 
 /// As [`fetch_offsets`], but does not wait for open transactions: the offsets that are committed now, even if that is
@@ -236,15 +236,15 @@ pub async fn commit_offsets(
     commit(client, group, offsets, None).await
 }
 
-/// As [`commit_offsets`], for a member whose epoch may have changed since `group` was read: then the commit is repeated
-/// with the present epoch, unless the membership was lost meanwhile.
+/// As [`commit_offsets`], for a member, whose epoch in the consumer protocol may have changed since `group` was read:
+/// then the commit is repeated with the present epoch, unless partitions were given up meanwhile.
 pub(super) async fn commit_offsets_as(
     client: &Client,
     group: &GroupMetadata,
     offsets: &[(TopicPartition, CommittedOffset)],
-    member: &Credentials,
+    member: Option<&Credentials>,
 ) -> Result<(), OffsetsError> {
-    commit(client, group, offsets, Some(member)).await
+    commit(client, group, offsets, member).await
 }
 
 async fn commit(

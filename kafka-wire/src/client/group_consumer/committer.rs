@@ -50,7 +50,7 @@ pub(super) struct Outcome {
 }
 
 struct Job {
-    member: Credentials,
+    member: Option<Credentials>,
     group: GroupMetadata,
     offsets: Offsets,
     origin: Origin,
@@ -110,7 +110,7 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
             }
             let offsets = turn.iter().flat_map(|job| job.offsets.iter().cloned());
             let offsets: Offsets = offsets.collect::<BTreeMap<_, _>>().into_iter().collect();
-            let done = commit_offsets_as(&client, &group, &offsets, &member).await;
+            let done = commit_offsets_as(&client, &group, &offsets, member.as_ref()).await;
             let done = done.map_err(OffsetCommitError::from);
             for job in turn {
                 answer(job, done.clone(), &told);

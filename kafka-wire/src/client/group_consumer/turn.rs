@@ -6,11 +6,11 @@ use super::committer::{Origin, Outcome};
 use super::topics::{self, Found};
 use super::{Done, GroupConsumer, GroupConsumerError, Next, Subscription};
 use crate::client::consumer::sleep_until;
-use crate::client::offsets::{fetch_offsets, fetch_offsets_as};
+use crate::client::offsets::fetch_offsets_as;
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::consumer::{BatchRecords, ConsumeError, ConsumerRecord, ResetPolicy};
+use crate::group::GroupEvent;
 use crate::group::ownership::{AssignmentChange, Effect};
-use crate::group::{GroupEvent, GroupProtocol};
 use crate::protocol::ErrorCode;
 use crate::types::{LeaderEpoch, Offset};
 use crate::wire::Str;
@@ -243,15 +243,9 @@ impl GroupConsumer {
 
     fn look_up(&mut self, round: u64, partitions: Vec<TopicPartition>) {
         let (client, group_id) = (self.client.clone(), self.config.group_id.clone());
-        let member = match self.config.group_protocol {
-            GroupProtocol::Classic => None,
-            GroupProtocol::Consumer => Some(self.member.credentials()),
-        };
+        let member = self.member.credentials();
         self.tasks.spawn(async move {
-            let found = match &member {
-                Some(member) => fetch_offsets_as(&client, &group_id, &partitions, member).await,
-                None => fetch_offsets(&client, &group_id, &partitions).await,
-            };
+            let found = fetch_offsets_as(&client, &group_id, &partitions, member.as_ref()).await;
             Done::Offsets { round, partitions, found }
         });
     }
