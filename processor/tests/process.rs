@@ -220,6 +220,63 @@ fn what_is_not_written_again_is_forgotten_by_event_time() {
     assert_eq!(driver.store("shelf-by-name").len(), 0);
 }
 
+/// Says what it has found when a timer is due, some time after each record.
+#[derive(Clone)]
+struct Alert {
+    last: ValueState<String>,
+}
+
+impl Process<Utf8, Utf8> for Alert {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        self.last.put(scope, record.value.to_owned());
+        scope.set_timer(Clock::Event, TimestampMs(record.timestamp.0 + 20));
+    }
+
+    fn timer(&mut self, key: &&str, _: Clock, _: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        let last = self.last.get(scope).cloned();
+        scope.emit(format!("{key} {last:?}"));
+    }
+}
+
+#[test]
+fn a_timer_finds_what_was_there_at_its_time_though_the_watermark_is_past_it() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .process("alert", |uses| Alert { last: uses.value("last", Text) })
+        .to("out", Utf8, Text);
+    job.ttl("alert-last", Ttl::event(Duration::from_millis(50)));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("in", Some("a"), "x", 100);
+    driver.commit();
+    driver.pipe("in", Some("b"), "y", 1_000);
+    driver.settle();
+    assert_eq!(read(&driver, "out"), ["a Some(\"x\")"]);
+    assert_eq!(driver.store("alert-last").len(), 1, "it goes with the commit");
+}
+
+#[test]
+fn the_last_result_comes_out_though_its_entry_is_forgotten_in_the_same_transaction() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .count("counts", Emit::OnUpdate)
+        .map(|count| count.value.to_string())
+        .to("out", Utf8, Text);
+    job.ttl("counts", Ttl::event(Duration::from_secs(20)));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("in", Some("a"), "", 0);
+    driver.commit();
+    driver.pipe("in", Some("a"), "", 1_000);
+    driver.pipe("in", Some("b"), "", 60_000);
+    driver.settle();
+    let results: Vec<_> = driver.read("out").iter().map(|r| format!("{} {}", r.key_str(), r.value_str())).collect();
+    assert_eq!(results, ["a 1", "a 2", "b 1"]);
+    assert_eq!(driver.store("counts").len(), 1);
+}
+
 #[test]
 fn what_a_record_finds_does_not_depend_on_how_records_are_batched() {
     let times = [0, 500, 60_000, 70_000, 10_000, 60_500, 60_500 + 999, 90_000];

@@ -4,7 +4,8 @@
 //! that was processed then, and an earlier record, one out of order, does not take anything off. It is over for a
 //! record whose time is the time to live or more after the stamp, whether or not the watermark has come that far: so
 //! what a record finds, unless it is late, does not depend on how records were cut into batches. It is removed, by an
-//! ordinary removal in the open transaction, when the clock itself has come that far: by event time the watermark.
+//! ordinary removal in the open transaction, when the clock itself has come that far: by event time the watermark, and
+//! not before the commit, because timers and changed results that are older than the watermark still ask for entries.
 //!
 //! In the changelog the stamp follows the value of the entry, as 8 bytes that sort.
 

@@ -329,7 +329,7 @@ impl Task {
         }
         if self.is_wall_timer_due(now) {
             self.is_touched = true;
-            self.tell_clocks();
+            self.forget(Clock::Wall);
             self.signal(|stage, context| stage.tick(context), output)?;
         }
         Ok(())
@@ -354,7 +354,9 @@ impl Task {
     pub fn before_commit(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.resume(output)?;
         self.signal(|stage, context| stage.before_commit(context), output)?;
-        self.tell_clocks();
+        // By event time only here: a timer that was due earlier finds what was there then, and a change comes out
+        // though its entry goes in the same transaction.
+        [Clock::Event, Clock::Wall].into_iter().for_each(|clock| self.forget(clock));
         // A commit that is due for other reasons may be the one at which an output's state changes.
         self.is_touched |= self.stores.iter().any(|(_, store)| store.is_dirty());
         if self.is_touched {
@@ -527,7 +529,6 @@ impl Task {
 
     fn watermark_moved(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
-        self.tell_clocks();
         self.signal(|stage, context| stage.watermark(context), output)
     }
 
@@ -541,13 +542,11 @@ impl Task {
         self.signal(|stage, context| stage.watermark(context), output)
     }
 
-    /// Tells the stores that forget entries how far time has come.
-    fn tell_clocks(&mut self) {
+    /// Tells the stores that forget entries how far a clock has come.
+    fn forget(&mut self, clock: Clock) {
         let (watermark, wall) = (self.state.time.watermark(), wall(self.wall_at_zero, self.now));
-        for store in self.stores.iter_mut() {
-            store.advance_clock(Clock::Event, watermark);
-            store.advance_clock(Clock::Wall, wall);
-        }
+        let now = if clock == Clock::Event { watermark } else { wall };
+        self.stores.iter_mut().for_each(|store| store.advance_clock(clock, now));
     }
 
     fn is_wall_timer_due(&self, now: Moment) -> bool {
