@@ -235,14 +235,20 @@ impl Drafts {
     }
 
     /// Adds a store for progress to sub-topologies without a store of the user's, because upstream tasks do not repeat
-    /// their marks for a task that starts anew.
+    /// their marks for a task that starts anew. It has the name of the first shuffle that is read there, which stays
+    /// when other streams of the job come and go.
     fn add_progress(&self, graph: &mut Graph) {
-        for (index, sources) in self.sources.iter().enumerate() {
+        for index in 0..self.sources.len() {
             let is_here = |store: &StoreSpec| self.places[store.node.0] == index;
             let has_store = graph.stores.iter().any(|store| is_here(store) && store.own_changelog().is_some());
-            let has_upstream = sources.iter().any(|source| source.kind != SourceKind::External);
-            if let (false, true, Some(head)) = (has_store, has_upstream, self.heads[index].first()) {
-                graph.store(&format!("progress-{index}"), head.node, String::new(), None);
+            let shuffle = self.heads[index].iter().find_map(|head| match &graph.nodes[head.node.0].kind {
+                NodeKind::Source(Reads { shuffle: Some((writer, _)), .. }) => Some((head.node, *writer)),
+                NodeKind::Source(_) | NodeKind::Processor | NodeKind::Sink(_) => None,
+            });
+            if let (false, Some((reader, writer))) = (has_store, shuffle) {
+                let name = format!("{}-progress", graph.nodes[writer.0].name);
+                graph.claim(&name);
+                graph.store(&name, reader, String::new(), None);
             }
         }
     }

@@ -286,7 +286,7 @@ impl Graph {
     }
 
     /// Registers the name of a store or of a repartition topic.
-    fn claim(&mut self, name: &str) {
+    pub(super) fn claim(&mut self, name: &str) {
         self.errors.extend(check_name("step", name));
         if !name.is_empty() && !self.names.insert(name.to_owned()) {
             self.errors.push(BuildError::DuplicateName { name: name.to_owned() });

@@ -87,7 +87,27 @@ fn a_stage_behind_a_shuffle_has_a_store_for_progress_in_any_case() {
     let topology = job.build().expect("a valid job");
     assert_eq!(topology.sub_topologies()[0].stores(), []);
     let store = topology.sub_topologies()[1].stores()[0];
-    assert_eq!(topology.changelog_topic(store), "app-progress-1-changelog");
+    assert_eq!(topology.changelog_topic(store), "app-by-value-progress-changelog");
+}
+
+#[test]
+fn progress_keeps_its_topic_when_other_streams_come_and_go() {
+    let topic = |has_other: bool| {
+        let mut job = Topology::builder("app");
+        let mut shuffled = |from: &str, by: &str, to: &str| {
+            job.keyed_stream(from, Utf8, Utf8)
+                .key_by(by, Partitions(2), (Utf8, Utf8), |record| (record.value, record.key))
+                .to(to, Utf8, Utf8);
+        };
+        if has_other {
+            shuffled("other", "by-other", "out-other");
+        }
+        shuffled("in", "by", "out");
+        let topology = job.build().expect("a valid job");
+        let store = topology.reader_of("app-by-repartition").expect("its reader").stores()[0];
+        topology.changelog_topic(store).to_owned()
+    };
+    assert_eq!(topic(false), topic(true));
 }
 
 fn errors(result: Result<Topology, BuildErrors>) -> Vec<String> {
@@ -117,6 +137,14 @@ fn names_that_no_topic_can_have_are_refused() {
 fn steps_of_one_name_are_refused() {
     let expected = "two steps are named `same`: names of topics come from them";
     assert_eq!(errors(word_count("app", "same", "same", "out")), [expected]);
+    let mut job = Topology::builder("app");
+    job.stream("in", Utf8)
+        .key_by("by", Partitions(2), (Utf8, ()), |record| (record.value, ()))
+        .key_by("by-progress", Partitions(2), (Utf8, ()), |record| (record.key, ()))
+        .count("counts", Emit::OnUpdate)
+        .to("out", Utf8, U64);
+    let of_topics = "two steps are named `by-progress`: names of topics come from them";
+    assert_eq!(errors(job.build()), [of_topics], "event time behind a shuffle is in a topic of that name");
 }
 
 #[test]
