@@ -32,6 +32,7 @@ pub struct FileWriter {
     ended: Vec<File>,
     /// The hidden files of other writers, by the numbers of their parts.
     leftovers: Vec<(u64, PathBuf)>,
+    /// Whether there are names that may not be on the disk yet.
     has_new_names: bool,
     /// Whether the open part ends with the next commit.
     is_ending: bool,
@@ -120,6 +121,13 @@ impl FileWriter {
         Ok(made)
     }
 
+    /// Gives committed parts their names. Those have to be on the disk before a state says no more that the parts
+    /// need them.
+    fn finish(&mut self, parts: Vec<Part>) -> Result<(), SinkError> {
+        self.has_new_names |= !parts.is_empty();
+        parts.iter().try_for_each(|part| self.folder.finish(part))
+    }
+
     /// Removes hidden files of other writers whose parts are complete.
     ///
     /// Parts that the committed state has, or that come after it, are left alone: this writer may have lost its task
@@ -151,9 +159,7 @@ impl SinkWriter for FileWriter {
                 self.folder.path.display()
             )));
         }
-        for part in std::mem::take(&mut parts.ended) {
-            self.folder.finish(&part)?;
-        }
+        self.finish(std::mem::take(&mut parts.ended))?;
         self.leftovers = self.folder.leftovers()?;
         if let Some(part) = parts.open.take() {
             let copy = self.folder.copy(&part, &self.id)?;
@@ -197,9 +203,8 @@ impl SinkWriter for FileWriter {
     }
 
     fn committed(&mut self) -> Result<(), SinkError> {
-        for part in std::mem::take(&mut self.parts.ended) {
-            self.folder.finish(&part)?;
-        }
+        let ended = std::mem::take(&mut self.parts.ended);
+        self.finish(ended)?;
         self.committed = self.parts.clone();
         self.remove_leftovers()
     }
@@ -233,3 +238,33 @@ impl SinkWriter for FileWriter {
 
 /// Bytes that are written to a file at once.
 const BUFFER_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use kafka_wire::types::PartitionId;
+
+    use super::*;
+    use crate::operator::{SinkPlace, TwoPhaseSink};
+
+    #[test]
+    fn the_name_of_a_part_is_on_the_disk_before_the_state_forgets_the_part() {
+        let folder = std::env::temp_dir().join(format!("waterwheel-part-names-{}", std::process::id()));
+        let writer = || {
+            let place = SinkPlace { application_id: "app".to_owned(), step: "x".to_owned(), partition: PartitionId(0) };
+            FileSink::new(&folder).each_commit().writer(&place)
+        };
+        let mut first = writer();
+        first.open(None).expect("a new folder");
+        first.write(b"line", TimestampMs(0)).expect("room");
+        let state = first.prepare(TimestampMs(0)).expect("it is written");
+        assert!(!first.has_new_names, "the hidden name is on the disk");
+        first.committed().expect("it is renamed");
+        assert!(first.has_new_names);
+        first.prepare(TimestampMs(0)).expect("a commit without records, which forgets the part");
+        assert!(!first.has_new_names);
+        let mut next = writer();
+        next.open(Some(&state)).expect("the same folder");
+        assert!(next.has_new_names, "the last owner may not have come to it");
+        std::fs::remove_dir_all(folder).expect("it is ours");
+    }
+}
