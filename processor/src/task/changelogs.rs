@@ -4,7 +4,7 @@
 //! the task's repartition topics. So a job that was changed under the same names finds another version there,
 //! and stops before it misreads bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::RawHeaders;
@@ -30,10 +30,11 @@ struct StoreLog {
     id: StoreId,
     name: String,
     sink: SinkId,
-    /// The version that is written, by the name of the thing that it is of.
+    /// The versions of the store and of the task's repartition topics, by their names.
     versions: BTreeMap<String, String>,
-    /// Whether the changelog has the versions: at the last commit, and in the open transaction.
-    is_versioned: bool,
+    /// The names of those that the changelog has not yet, of those that it is to have.
+    missing: BTreeSet<String>,
+    /// Whether the open transaction has written what is missing.
     is_version_written: bool,
     has_restored: bool,
 }
@@ -43,9 +44,12 @@ impl Changelogs {
         let log = |id: &StoreId| Some(StoreLog::new(topology, *id, topology.stores()[id.0].own_changelog()?));
         let mut stores: Vec<StoreLog> = sub_topology.stores().iter().filter_map(log).collect();
         let internal = sub_topology.sources().iter().filter(|source| source.kind != SourceKind::External);
+        let sources: Vec<_> = internal.map(|source| (source.topic.clone(), source.version.clone())).collect();
         if let Some(first) = stores.first_mut() {
-            first.versions.extend(internal.map(|source| (source.topic.clone(), source.version.clone())));
+            first.missing.extend(sources.iter().map(|(topic, _)| topic.clone()));
         }
+        // Another store may have been the first before.
+        stores.iter_mut().for_each(|log| log.versions.extend(sources.iter().cloned()));
         let progress = stores.first().map(|first| ProgressLog::new(first.sink));
         Self { stores, progress, buffers: <_>::default() }
     }
@@ -90,14 +94,16 @@ impl Changelogs {
     }
 
     pub(super) fn committed(&mut self) {
-        self.stores.iter_mut().for_each(|log| log.is_versioned = log.is_version_written);
+        for log in self.stores.iter_mut().filter(|log| log.is_version_written) {
+            log.missing.clear();
+        }
         if let Some(progress) = &mut self.progress {
             progress.committed();
         }
     }
 
     pub(super) fn rolled_back(&mut self) {
-        self.stores.iter_mut().for_each(|log| log.is_version_written = log.is_versioned);
+        self.stores.iter_mut().for_each(|log| log.is_version_written = false);
         if let Some(progress) = &mut self.progress {
             progress.rolled_back();
         }
@@ -139,7 +145,7 @@ impl Changelogs {
 
     /// Checks that every changelog with records also has the versions.
     pub(super) fn check_versions(&self) -> Result<(), ProcessError> {
-        let unversioned = self.stores.iter().find(|log| log.has_restored && !log.is_versioned);
+        let unversioned = self.stores.iter().find(|log| log.has_restored && log.missing.contains(&log.name));
         unversioned.map_or(Ok(()), |log| Err(log.other_version(&log.name, None)))
     }
 }
@@ -164,7 +170,7 @@ impl StoreLog {
             name: spec.name.clone(),
             sink,
             versions: BTreeMap::from([(spec.name.clone(), spec.version.clone())]),
-            is_versioned: false,
+            missing: BTreeSet::from([spec.name.clone()]),
             is_version_written: false,
             has_restored: false,
         }
@@ -174,7 +180,7 @@ impl StoreLog {
         if std::mem::replace(&mut self.is_version_written, true) {
             return;
         }
-        for (of, version) in &self.versions {
+        for (of, version) in self.versions.iter().filter(|(of, _)| self.missing.contains(*of)) {
             ChangelogKey::Version { of: of.as_bytes() }.encode_into(key);
             write(key, Some(version.as_bytes()));
         }
@@ -191,10 +197,7 @@ impl StoreLog {
             (None, _) | (_, None) => return Ok(()),
             (Some(_), Some(_)) => {}
         }
-        if *of == self.name {
-            self.is_versioned = true;
-            self.is_version_written = true;
-        }
+        self.missing.remove(of.as_ref());
         Ok(())
     }
 

@@ -293,6 +293,60 @@ fn state_of_a_step_that_was_changed_is_refused_with_the_way_out() {
     assert!(error(&changed(1_000, true)).starts_with(shuffled), "{}", error(&changed(1_000, true)));
 }
 
+/// The job of `topology()` with a second shuffle before its count, or with another store there and another format of
+/// the shuffle.
+fn extended(has_shuffle: bool) -> Topology {
+    let mut job = Topology::builder("app");
+    let lines = job.stream("in", Utf8);
+    let windows = Tumbling::of(Duration::from_secs(1));
+    if has_shuffle {
+        let keyed = lines.key_by("by-value", Partitions(2), (Utf8, ()), |record| (record.value, ()));
+        let others = job.stream("others", Utf8).key_by("by-other", Partitions(2), (Utf8, ()), |r| (r.value, ()));
+        let counts = keyed.merge(others).window(windows).count("counts", Emit::OnClose);
+        counts.map(|counted| *counted.value).to("out", Utf8, U64);
+    } else {
+        let keyed = lines.key_by("by-value", Partitions(2), (Utf8, U64), |record| (record.value, 1));
+        let once = keyed.dedup("once", Duration::from_secs(1));
+        once.window(windows).count("counts", Emit::OnClose).map(|counted| *counted.value).to("out", Utf8, U64);
+    }
+    job.build().expect("a valid job")
+}
+
+#[test]
+fn formats_of_shuffles_are_remembered_though_steps_come_later() {
+    let (mut counted, mut output) = (task(COUNT), Recorder::default());
+    process(&mut counted, 0, &[(100, Some(b"a"), Some(b""))], &mut output).expect("no error");
+    before_commit(&mut counted, &mut output).expect("no error");
+    let changelog: Vec<_> = output.0.drain(..).filter(|(sink, ..)| *sink == 1).collect();
+    let restored = |topology: &Topology| {
+        let reader = topology.reader_of("app-by-value-repartition").expect("a reader").id();
+        let mut task = Task::new(topology, TaskId { sub_topology: reader, partition: PartitionId(1) }, &[2, 2]);
+        let store = topology.stores().iter().position(|store| store.name == "counts").expect("a store");
+        let restore = |task: &mut Task, (_, _, key, value): &Recorded| {
+            task.restore(StoreId(store), key.as_deref().expect("a key"), value.as_deref())
+        };
+        changelog.iter().try_for_each(|record| restore(&mut task, record)).map(|()| task)
+    };
+
+    let mut merged = restored(&extended(true)).expect("the format of the first shuffle is what it was");
+    let versions = |task: &mut Task, output: &mut Recorder| {
+        process(task, 1, &[(100, Some(b"a"), Some(b""))], output).expect("no error");
+        before_commit(task, output).expect("no error");
+        let keys = output.0.drain(..).filter_map(|(_, _, key, _)| key.filter(|key| key.first() == Some(&4)));
+        keys.map(|key| String::from_utf8(key[1..].to_vec()).expect("a name")).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert_eq!(versions(&mut merged, &mut output), ["app-by-other-repartition"], "that of the other comes with it");
+        merged.rolled_back();
+    }
+    assert_eq!(versions(&mut merged, &mut output), ["app-by-other-repartition"]);
+    merged.committed();
+    assert_eq!(versions(&mut merged, &mut output), [""; 0]);
+
+    let refused = restored(&extended(false)).map(|_| ()).expect_err("refused").to_string();
+    assert!(refused.starts_with("`app-by-value-repartition` was written as (key: Utf8, value: ())"), "{refused}");
+}
+
 #[test]
 fn state_that_does_not_say_how_it_was_written_is_refused() {
     let unsaid =
