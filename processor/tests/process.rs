@@ -278,6 +278,48 @@ fn the_last_result_comes_out_though_its_entry_is_forgotten_in_the_same_transacti
 }
 
 #[test]
+fn lists_that_forget_keep_their_order_for_records_out_of_order() {
+    let found = |lines: &[(&str, i64)]| {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .watermark(Watermark::bounded(Duration::from_secs(1)).never_idle())
+            .process("shelf", |uses| Pile { all: uses.list("all", Text) })
+            .to("out", Utf8, Text);
+        job.ttl("shelf-all", Ttl::event(Duration::from_millis(10)));
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        lines.iter().for_each(|(line, at)| driver.pipe("in", Some("k"), line, *at));
+        driver.settle();
+        assert_eq!(driver.failure(), None);
+        read(&driver, "out")
+    };
+    // At 111, what was written at 100 is over; at 105 it is not.
+    assert_eq!(found(&[("a", 100), ("b", 111), ("show", 105), ("show", 112)]), ["a b", "b"]);
+    assert_eq!(found(&[("a", 100), ("c", 100), ("b", 111), ("show", 105)]), ["a c b"]);
+    assert_eq!(found(&[("a", 100), ("clear", 111), ("show", 105)]), [""]);
+}
+
+/// A list that is added to, shown and cleared.
+#[derive(Clone)]
+struct Pile {
+    all: ListState<String>,
+}
+
+impl Process<Utf8, Utf8> for Pile {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        match record.value {
+            "show" => {
+                let all: Vec<_> = self.all.iter(scope).cloned().collect();
+                scope.emit(all.join(" "));
+            }
+            "clear" => self.all.clear(scope),
+            value => self.all.push(scope, value.to_owned()),
+        }
+    }
+}
+
+#[test]
 fn what_a_record_finds_does_not_depend_on_how_records_are_batched() {
     let times = [0, 500, 60_000, 70_000, 10_000, 60_500, 60_500 + 999, 90_000];
     let counts = |commit_each: bool| {

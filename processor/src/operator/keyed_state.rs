@@ -95,7 +95,7 @@ impl<A: Clone + Send + 'static> ListState<A> {
     pub fn push<K: View, O>(self, scope: &mut Scope<'_, K, O>, value: A) {
         let key = scope.key;
         let store = scope.stores().get_mut(self.store);
-        let last = store.group(key).next_back().and_then(|(index, _)| index.first_chunk());
+        let last = store.keys(key, ALL).next_back().and_then(<[u8]>::first_chunk);
         let next = last.map_or(0, |last| u64::from_be_bytes(*last) + 1);
         store.put(key, &next.to_be_bytes(), value);
     }
@@ -313,7 +313,7 @@ pub(super) fn timed<'s, A>((time, value): (&'s [u8], &'s A)) -> (TimestampMs, &'
 }
 
 fn remove<A: Clone + Send + 'static>(store: &mut SortedStore<A>, key: &[u8], keys: Keys<'_>) {
-    let found: Vec<Vec<u8>> = store.range(key, keys).map(|(found, _)| found.to_vec()).collect();
+    let found: Vec<Vec<u8>> = store.keys(key, keys).map(<[u8]>::to_vec).collect();
     found.iter().for_each(|found| _ = store.remove(key, found));
 }
 

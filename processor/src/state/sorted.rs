@@ -155,6 +155,17 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
         found.filter(move |(key, _)| !is_over(key)).map(|(key, entry)| (key, &entry.value))
     }
 
+    /// The keys of a group that are in a range, in order: also those of entries whose time is over at the record at
+    /// hand, which a record out of order may still find.
+    pub(crate) fn keys<'s>(
+        &'s self,
+        group: &[u8],
+        keys: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> impl DoubleEndedIterator<Item = &'s [u8]> + use<'s, A> {
+        let group = self.find(self.hash(group), group).map(|group| &self.groups[group as usize]);
+        group.map_or_else(Range::default, |group| group.entries.range(keys)).map(|(key, _)| key)
+    }
+
     fn hash(&self, group: &[u8]) -> u32 {
         (self.hasher.hash_one(group) >> 32) as u32
     }
@@ -366,6 +377,9 @@ impl<A: Clone + Send + 'static> Store for SortedStore<A> {
             for (key, entry) in entries.range((Bound::Unbounded, Bound::Unbounded)) {
                 shown.clear();
                 [&begin(name.as_slice()), name.as_slice(), key].iter().for_each(|part| shown.extend_from_slice(part));
+                if self.expiry.as_ref().is_some_and(|expiry| expiry.is_over(&shown)) {
+                    continue;
+                }
                 encoded.clear();
                 self.values.encode(&entry.value, &mut encoded)?;
                 visit(FOR_EVER, &shown, &encoded);
