@@ -13,6 +13,8 @@ pub(super) struct Files {
     path: PathBuf,
     pub(super) is_csv: bool,
     pub(super) has_header: bool,
+    /// Whether what comes later is read, too.
+    pub(super) is_watched: bool,
     /// The format, if records are not lines.
     pub(super) format: Option<Box<dyn FileFormat>>,
     open: Option<Open>,
@@ -32,7 +34,7 @@ enum Reader {
 
 impl Files {
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, is_csv: false, has_header: false, format: None, open: None }
+        Self { path, is_csv: false, has_header: false, is_watched: false, format: None, open: None }
     }
 
     /// The files, as paths below the folder with `/` between the names, in their order. A single file has its name.
@@ -42,7 +44,13 @@ impl Files {
         }
         let (mut found, mut folders) = (Vec::new(), vec![(self.path.clone(), String::new())]);
         while let Some((folder, prefix)) = folders.pop() {
-            for entry in fs::read_dir(&folder).map_err(|error| at(&folder, &error))? {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                // A folder that was taken away meanwhile has no files.
+                Err(error) if error.kind() == ErrorKind::NotFound && !prefix.is_empty() => continue,
+                Err(error) => return Err(at(&folder, &error)),
+            };
+            for entry in entries {
                 let path = entry.map_err(|error| at(&folder, &error))?.path();
                 let name = name_of(&path)?;
                 if name.starts_with('.') {
@@ -62,7 +70,16 @@ impl Files {
         Ok(found)
     }
 
+    /// Opens a file at a position. One of a folder that was taken away since it was listed has no records.
     pub(super) fn open(&mut self, split: &str, position: u64) -> io::Result<()> {
+        self.open = None;
+        match self.open_file(split, position) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(()),
+            opened => opened,
+        }
+    }
+
+    fn open_file(&mut self, split: &str, position: u64) -> io::Result<()> {
         let path = if self.path.is_file() { self.path.clone() } else { self.path.join(split) };
         if let Some(format) = &mut self.format {
             let reader = Reader::Records(format.open(&path, position).map_err(|error| at(&path, &error))?);
@@ -98,7 +115,11 @@ impl Files {
             }
         };
         loop {
-            let bytes = read_record(lines, self.is_csv, value).map_err(|error| at(path, &error))?;
+            let bytes = match read_record(lines, self.is_csv, value) {
+                // The rest of the record comes later: the next look begins where it begins.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.is_watched => 0,
+                read => read.map_err(|error| at(path, &error))?,
+            };
             if bytes == 0 {
                 self.open = None;
                 return Ok(Item::End);
@@ -111,19 +132,24 @@ impl Files {
     }
 }
 
-/// Reads a record into `value`. Returns the number of its bytes with its end; 0 at the end of the file.
+/// Reads a record into `value`. Returns the number of its bytes with its end; 0 at the end of the file. The error for a
+/// record of CSV that goes on behind the end of the file is [`ErrorKind::UnexpectedEof`].
 fn read_record(reader: &mut impl BufRead, is_csv: bool, value: &mut Vec<u8>) -> io::Result<u64> {
     value.clear();
-    let mut all = 0;
+    let (mut all, mut is_open) = (0, false);
     loop {
-        let line = (&mut *reader).take(RECORD_BYTES_MAX - all + 1).read_until(b'\n', value)? as u64;
-        all += line;
+        let line = (&mut *reader).take(RECORD_BYTES_MAX - all + 1).read_until(b'\n', value)?;
+        let quotes = || value[value.len() - line..].iter().filter(|byte| **byte == b'"').count();
+        all += line as u64;
         if all > RECORD_BYTES_MAX {
             return Err(Error::new(ErrorKind::InvalidData, "a record of more than 1 MiB"));
         }
+        if line == 0 && is_open {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "a record whose quotes are open at the end of the file"));
+        }
         // Quotes in quotes are doubled, so a line end belongs to the record if an odd number of them is before it.
-        let is_open = is_csv && value.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-        if line == 0 || !is_open {
+        is_open ^= is_csv && quotes() % 2 == 1;
+        if !is_open {
             break;
         }
     }
@@ -175,6 +201,69 @@ mod tests {
         let text = "a,\"b\nc\"\r\n\"d \"\"e\"\"\n\",f\ng";
         let records_of_csv = [("a,\"b\nc\"", 9), ("\"d \"\"e\"\"\n\",f", 22), ("g", 23)];
         assert_eq!(records(text, true), expected(&records_of_csv));
+    }
+
+    /// A folder that goes with it.
+    struct Room(PathBuf);
+
+    impl Room {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("waterwheel-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("the directory for temporary files can be written");
+            Self(path)
+        }
+
+        fn append(&self, name: &str, text: &str) {
+            let opened = fs::OpenOptions::new().create(true).append(true).open(self.0.join(name));
+            io::Write::write_all(&mut opened.expect("the folder is ours"), text.as_bytes()).expect("room");
+        }
+    }
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            // A folder that stays does no harm.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// The records of a file from a position on, and the position behind them.
+    fn read(files: &mut Files, split: &str, mut position: u64) -> io::Result<(Vec<String>, u64)> {
+        files.open(split, position)?;
+        let (mut value, mut records) = (Vec::new(), Vec::new());
+        while let Item::Record { behind } = files.next(&mut value)? {
+            position = behind;
+            records.push(String::from_utf8(value.clone()).expect("text"));
+        }
+        Ok((records, position))
+    }
+
+    #[test]
+    fn a_record_of_csv_that_is_not_whole_is_read_when_it_is() {
+        let room = Room::new("open-quotes");
+        room.append("a.csv", "0\n1,\"a\n");
+        let mut files = Files::new(room.0.clone());
+        (files.is_csv, files.is_watched) = (true, true);
+        assert_eq!(read(&mut files, "a.csv", 0).expect("it reads"), (vec!["0".to_owned()], 2));
+        room.append("a.csv", "b\",x\n2,c\n");
+        let rest = ["1,\"a\nb\",x", "2,c"].map(str::to_owned).to_vec();
+        assert_eq!(read(&mut files, "a.csv", 2).expect("it reads"), (rest, 16));
+        // Nobody looks again, so it is not passed over in silence.
+        files.is_watched = false;
+        room.append("a.csv", "3,\"d\n");
+        let error = read(&mut files, "a.csv", 16).expect_err("half a record").to_string();
+        assert!(error.contains("a.csv: a record whose quotes are open"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_a_folder_that_was_taken_away_has_no_records() {
+        let room = Room::new("taken-away");
+        room.append("a.txt", "1\n");
+        let mut files = Files::new(room.0.clone());
+        assert_eq!(files.list().expect("it lists"), ["a.txt"]);
+        fs::remove_file(room.0.join("a.txt")).expect("it is ours");
+        assert_eq!(read(&mut files, "a.txt", 0).expect("it is passed over"), (vec![], 0));
+        let mut single = Files::new(room.0.join("a.txt"));
+        assert!(read(&mut single, "a.txt", 0).is_err(), "the file that is asked for is not there");
     }
 
     #[test]

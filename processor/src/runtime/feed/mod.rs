@@ -104,7 +104,8 @@ impl Feed {
     }
 
     /// The records of files are CSV: line ends in quotes belong to a record, empty lines to none.
-    /// With `has_header`, the first record of each file is left out.
+    /// With `has_header`, the first record of each file is left out. A record whose quotes are open at the end of a
+    /// file is read once it is whole, by a feed that [watches](Feed::watch); for any other it is an error.
     #[must_use]
     pub fn csv(mut self, has_header: bool) -> Self {
         if let Input::Files(files) = &mut self.input {
@@ -139,8 +140,11 @@ impl Feed {
 
     /// Looks for new files, and new lines of files, at this interval, instead of ending after the first look.
     #[must_use]
-    pub const fn watch(mut self, interval: Duration) -> Self {
+    pub fn watch(mut self, interval: Duration) -> Self {
         self.watch = Some(interval);
+        if let Input::Files(files) = &mut self.input {
+            files.is_watched = true;
+        }
         self
     }
 
