@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::at_controller::{Repetition, code_of};
 use super::leader_round::LeaderRound;
-use super::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
+use super::{CallOptions, Client, MetadataError, Node, RequestError};
 use crate::admin::{ListedOffset, NewTopic, OffsetSpec, Outcomes, TopicOutcomes};
 use crate::admin::{create_topics, delete_records, delete_topics, list_offsets};
 use crate::cluster::TopicPartition;
-use crate::protocol::create_topics::CreateTopicsRequest;
+use crate::protocol::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use crate::protocol::delete_topics::DeleteTopicsResponse;
 use crate::protocol::{ErrorCode, Request};
 use crate::types::{IsolationLevel, LeaderEpoch, Offset, TimestampMs};
 use crate::wire::{Str, Uuid};
@@ -15,8 +17,8 @@ use crate::wire::{Str, Uuid};
 impl Client {
     /// Creates topics; returns the outcome of each, in the order of `topics`.
     ///
-    /// If a topic exists, its outcome is `TOPIC_ALREADY_EXISTS`. Not retried: a second attempt could not
-    /// tell a topic of its first one from another client's. Brokers learn of a new topic a moment later;
+    /// If a topic exists, its outcome is `TOPIC_ALREADY_EXISTS`. Not retried once it was sent: a second attempt could
+    /// not tell a topic of its first one from another client's. Brokers learn of a new topic a moment later;
     /// [`Client::topic`] waits for that.
     ///
     /// # Errors
@@ -36,24 +38,25 @@ impl Client {
     }
 
     async fn ask_for_topics(&self, topics: &[NewTopic], validate_only: bool) -> Result<TopicOutcomes, RequestError> {
-        let (broker_ms, options) = self.slow_options();
+        let (broker_ms, _) = self.slow_options();
         let request = CreateTopicsRequest { validate_only, ..create_topics::request(topics, broker_ms) };
-        let response = self.request(self.controller(), Lane::General, request, options).await?;
+        let code = |response: &CreateTopicsResponse| code_of(response.topics.first().map(|topic| topic.error_code));
+        let response = self.at_controller(Repetition::Visible, request, code).await?;
         let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
         Ok(create_topics::read(&names, response))
     }
 
     /// Deletes topics; returns the outcome of each, in the order of `names`.
     ///
-    /// If a topic does not exist, its outcome is `UNKNOWN_TOPIC_OR_PARTITION`. Not retried.
+    /// If a topic does not exist, its outcome is `UNKNOWN_TOPIC_OR_PARTITION`. Not retried once it was sent.
     ///
     /// # Errors
     /// No broker answered, or the response got lost.
     pub async fn delete_topics(&self, names: &[Str]) -> Result<TopicOutcomes, RequestError> {
-        let (broker_ms, options) = self.slow_options();
+        let (broker_ms, _) = self.slow_options();
         let asked = names.to_vec();
         let build = move |version| delete_topics::request(&asked, broker_ms, version);
-        let (response, _) = self.request_by_version(self.controller(), Lane::General, build, options).await?;
+        let response = self.at_controller_by_version(Repetition::Visible, build, code_of_deletion).await?;
         names.iter().for_each(|name| self.invalidate(name));
         Ok(delete_topics::read(names, response))
     }
@@ -61,14 +64,14 @@ impl Client {
     /// Deletes the topics that have these ids, and none that was created anew under the name of one. Returns the
     /// outcome of each, in the order of `ids`.
     ///
-    /// If there is no such topic, the outcome is `UNKNOWN_TOPIC_ID`. Not retried.
+    /// If there is no such topic, the outcome is `UNKNOWN_TOPIC_ID`. Not retried once it was sent.
     ///
     /// # Errors
     /// No broker answered, the response got lost, or the brokers are older than Kafka 2.8.
     pub async fn delete_topics_by_id(&self, ids: &[Uuid]) -> Result<Outcomes<Uuid>, RequestError> {
-        let (broker_ms, options) = self.slow_options();
+        let (broker_ms, _) = self.slow_options();
         let request = delete_topics::request_by_id(ids, broker_ms);
-        let response = self.request(self.controller(), Lane::General, request, options).await?;
+        let response = self.at_controller(Repetition::Visible, request, code_of_deletion).await?;
         let names = response.responses.iter().filter_map(|topic| topic.name.as_ref());
         names.for_each(|name| self.invalidate(name));
         Ok(delete_topics::read_by_id(ids, response))
@@ -163,4 +166,8 @@ impl Client {
         let broker_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         (broker_ms, CallOptions { timeout: Some(timeout + Duration::from_secs(5)), ..CallOptions::default() })
     }
+}
+
+fn code_of_deletion(response: &DeleteTopicsResponse) -> ErrorCode {
+    code_of(response.responses.first().map(|topic| topic.error_code))
 }

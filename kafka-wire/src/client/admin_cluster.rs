@@ -1,5 +1,6 @@
 //! Administration of the cluster itself: brokers, features, the quorum, quotas, and resources with settings.
 
+use super::at_controller::{Repetition, code_of};
 use super::{AdminError, CallOptions, Client, Lane, Node, RequestError};
 use crate::admin::{
     BrokerDescription, ClusterDescription, ConfigResource, ConfigResourceKind, EntityQuotas, FeatureUpdate, Features,
@@ -7,9 +8,10 @@ use crate::admin::{
 };
 use crate::admin::{client_quotas, describe_cluster, features, list_config_resources, quorum};
 use crate::cluster::Cluster;
+use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::ApiVersionsRequest;
 use crate::protocol::unregister_broker::UnregisterBrokerRequest;
-use crate::protocol::{ErrorCode, Request};
+use crate::protocol::update_features::UpdateFeaturesResponse;
 use crate::types::BrokerId;
 use crate::wire::Str;
 
@@ -43,8 +45,8 @@ impl Client {
     /// # Errors
     /// If no broker answers, or the controller refuses: `BROKER_ID_NOT_REGISTERED` if it does not know the broker.
     pub async fn unregister_broker(&self, broker: BrokerId) -> Result<(), AdminError> {
-        let ask = || UnregisterBrokerRequest { broker_id: broker.0, ..Default::default() };
-        let response = self.at_controller(Repetition::Visible, ask, |one| ErrorCode(one.error_code)).await?;
+        let request = UnregisterBrokerRequest { broker_id: broker.0, ..Default::default() };
+        let response = self.at_controller(Repetition::Visible, request, |one| ErrorCode(one.error_code)).await?;
         Ok(ItemError::check(response.error_code, response.error_message)?)
     }
 
@@ -80,10 +82,11 @@ impl Client {
     }
 
     async fn features(&self, updates: &[FeatureUpdate], validate_only: bool) -> Result<Outcomes<Str>, AdminError> {
-        let (broker_ms, options) = self.slow_options();
+        let (broker_ms, _) = self.slow_options();
         let asked = updates.to_vec();
         let build = move |version| features::update_request(&asked, validate_only, broker_ms, version);
-        let (response, _) = self.request_by_version(self.controller(), Lane::General, build, options).await?;
+        let code = |response: &UpdateFeaturesResponse| ErrorCode(response.error_code);
+        let response = self.at_controller_by_version(Repetition::Visible, build, code).await?;
         Ok(features::read_updated(updates, response)?)
     }
 
@@ -103,7 +106,7 @@ impl Client {
     /// If no broker answers, or the controller refuses.
     pub async fn describe_quorum(&self) -> Result<QuorumDescription, AdminError> {
         let code = |response: &crate::protocol::describe_quorum::DescribeQuorumResponse| ErrorCode(response.error_code);
-        let response = self.at_controller(Repetition::Harmless, quorum::describe_request, code).await?;
+        let response = self.at_controller(Repetition::Harmless, quorum::describe_request(), code).await?;
         Ok(quorum::read_described(response)?)
     }
 
@@ -116,8 +119,8 @@ impl Client {
     pub async fn add_voter(&self, voter: Voter, endpoints: &[VoterEndpoint]) -> Result<(), AdminError> {
         let cluster = self.cluster();
         let (broker_ms, _) = self.slow_options();
-        let ask = || quorum::add_request(cluster.cluster_id(), voter, endpoints, broker_ms);
-        let response = self.at_controller(Repetition::Visible, ask, |one| ErrorCode(one.error_code)).await?;
+        let request = quorum::add_request(cluster.cluster_id(), voter, endpoints, broker_ms);
+        let response = self.at_controller(Repetition::Visible, request, |one| ErrorCode(one.error_code)).await?;
         Ok(ItemError::check(response.error_code, response.error_message)?)
     }
 
@@ -127,8 +130,8 @@ impl Client {
     /// As for [`Client::add_voter`]; `VOTER_NOT_FOUND` if there is no such voter.
     pub async fn remove_voter(&self, voter: Voter) -> Result<(), AdminError> {
         let cluster = self.cluster();
-        let ask = || quorum::remove_request(cluster.cluster_id(), voter);
-        let response = self.at_controller(Repetition::Visible, ask, |one| ErrorCode(one.error_code)).await?;
+        let request = quorum::remove_request(cluster.cluster_id(), voter);
+        let response = self.at_controller(Repetition::Visible, request, |one| ErrorCode(one.error_code)).await?;
         Ok(ItemError::check(response.error_code, response.error_message)?)
     }
 
@@ -170,10 +173,9 @@ impl Client {
     ) -> Result<Outcomes<QuotaEntity>, AdminError> {
         type Altered = crate::protocol::alter_client_quotas::AlterClientQuotasResponse;
 
-        let ask = || client_quotas::alter_request(changes);
-        let code =
-            |response: &Altered| response.entries.first().map_or(ErrorCode::NONE, |entry| ErrorCode(entry.error_code));
-        let response = self.at_controller(Repetition::Harmless, ask, code).await?;
+        let request = client_quotas::alter_request(changes);
+        let code = |response: &Altered| code_of(response.entries.first().map(|entry| entry.error_code));
+        let response = self.at_controller(Repetition::Harmless, request, code).await?;
         let entities: Vec<_> = changes.iter().map(|(entity, _)| entity.clone()).collect();
         Ok(client_quotas::read_altered(&entities, response))
     }
@@ -190,48 +192,6 @@ impl Client {
         let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
         Ok(list_config_resources::read(response)?)
     }
-
-    /// Sends a request to the controller, and again while that is another broker or cannot be reached, until
-    /// `request_timeout` is over. `code` finds the code that says where the controller is.
-    pub(super) async fn at_controller<R: Request>(
-        &self,
-        repetition: Repetition,
-        ask: impl Fn() -> R,
-        code: impl Fn(&R::Response) -> ErrorCode,
-    ) -> Result<R::Response, AdminError> {
-        let deadline = self.now() + self.config().request_timeout;
-        let (_, options) = self.slow_options();
-        let mut backoff = self.backoff();
-        loop {
-            let error = match self.request(self.controller(), Lane::General, ask(), options).await {
-                Ok(response) => match code(&response) {
-                    code @ (ErrorCode::NOT_CONTROLLER | ErrorCode::NOT_LEADER_OR_FOLLOWER) => {
-                        AdminError::Refused(ItemError { code, message: None })
-                    }
-                    _ => return Ok(response),
-                },
-                Err(error) => AdminError::Request(error),
-            };
-            let is_unclear = repetition == Repetition::Visible && error.is_possibly_written();
-            if is_unclear || !error.is_retriable() || self.now() >= deadline {
-                return Err(error);
-            }
-            tracing::debug!(api = %R::KEY, %error, "controller: trying again");
-            tokio::time::sleep(backoff.next_pause()).await;
-            // A failure is told by the next attempt.
-            drop(self.metadata(&[]).await);
-        }
-    }
-}
-
-/// The effect of a request that a broker gets twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repetition {
-    /// None: it is sent again although the first one may have been carried out.
-    Harmless,
-    /// The answer differs, so that the caller could not tell success from failure: it is sent again only if the first
-    /// one was certainly not sent.
-    Visible,
 }
 
 /// Returns the description of a cluster that cannot be asked for more than its metadata.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::at_controller::{Repetition, code_of};
 use super::{CallOptions, Client, Lane, Node, RequestError};
 #[cfg(feature = "sasl")]
 use crate::admin::ScramMechanism;
@@ -10,7 +11,10 @@ use crate::admin::{
     ScramUser,
 };
 use crate::admin::{acls, alter_configs, alter_scram_users, create_partitions, describe_configs, describe_scram_users};
-use crate::protocol::create_partitions::CreatePartitionsRequest;
+use crate::protocol::alter_user_scram_credentials::AlterUserScramCredentialsResponse;
+use crate::protocol::create_acls::CreateAclsResponse;
+use crate::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+use crate::protocol::delete_acls::DeleteAclsResponse;
 use crate::types::BrokerId;
 use crate::wire::Str;
 
@@ -18,7 +22,8 @@ impl Client {
     /// Raises the number of partitions of topics, each to a new total. Returns the outcome of each,
     /// in the order of `topics`.
     ///
-    /// A total that is not above the present number is an outcome of `INVALID_PARTITIONS`. Not retried.
+    /// A total that is not above the present number is an outcome of `INVALID_PARTITIONS`. Not retried once it was
+    /// sent.
     ///
     /// # Errors
     /// No broker answered, or the answer got lost.
@@ -53,9 +58,10 @@ impl Client {
         new: &[NewPartitions],
         validate_only: bool,
     ) -> Result<Outcomes<Str>, RequestError> {
-        let (broker_ms, options) = self.slow_options();
+        let (broker_ms, _) = self.slow_options();
         let request = CreatePartitionsRequest { validate_only, ..create_partitions::request(new, broker_ms) };
-        let response = self.request(self.controller(), Lane::General, request, options).await?;
+        let code = |response: &CreatePartitionsResponse| code_of(response.results.first().map(|one| one.error_code));
+        let response = self.at_controller(Repetition::Visible, request, code).await?;
         let names: Vec<_> = new.iter().map(|new| new.topic.clone()).collect();
         Ok(create_partitions::read(&names, response))
     }
@@ -119,7 +125,8 @@ impl Client {
     /// If no broker answers, or the answer is lost; a repetition does no harm.
     pub async fn create_acls(&self, acls: &[Acl]) -> Result<Outcomes<Acl>, RequestError> {
         let request = acls::create_request(acls);
-        let response = self.request(self.controller(), Lane::General, request, CallOptions::default()).await?;
+        let code = |response: &CreateAclsResponse| code_of(response.results.first().map(|one| one.error_code));
+        let response = self.at_controller(Repetition::Visible, request, code).await?;
         Ok(acls::read_created(acls, response))
     }
 
@@ -129,7 +136,8 @@ impl Client {
     /// If no broker answers, or the answer is lost; the inner error is the broker's about the filter.
     pub async fn delete_acls(&self, filter: &AclFilter) -> Result<Result<Outcomes<Acl>, ItemError>, RequestError> {
         let request = acls::delete_request(filter);
-        let response = self.request(self.controller(), Lane::General, request, CallOptions::default()).await?;
+        let code = |response: &DeleteAclsResponse| code_of(response.filter_results.first().map(|one| one.error_code));
+        let response = self.at_controller(Repetition::Visible, request, code).await?;
         Ok(acls::read_deleted(response))
     }
 
@@ -147,13 +155,15 @@ impl Client {
 
     /// Sets and deletes SCRAM credentials of users. Returns the outcome of each change, in the order of `changes`.
     ///
-    /// Brokers get a new credential a moment later. Not retried.
+    /// Brokers get a new credential a moment later. Not retried once it was sent.
     ///
     /// # Errors
     /// No broker answered, or the answer got lost.
     pub async fn alter_scram_users(&self, changes: &[ScramChange]) -> Result<Outcomes<Str>, RequestError> {
         let request = alter_scram_users::request(changes);
-        let response = self.request(self.controller(), Lane::General, request, CallOptions::default()).await?;
+        let code =
+            |response: &AlterUserScramCredentialsResponse| code_of(response.results.first().map(|one| one.error_code));
+        let response = self.at_controller(Repetition::Visible, request, code).await?;
         Ok(alter_scram_users::read(changes, response))
     }
 

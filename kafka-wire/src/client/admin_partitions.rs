@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::admin_cluster::Repetition;
+use super::at_controller::Repetition;
 use super::{AdminError, CallOptions, Client, Lane, MetadataError, Node, RequestError};
 use crate::admin::describe_topics::{self, Page};
 use crate::admin::{
@@ -135,8 +135,8 @@ impl Client {
         moves: &[(TopicPartition, Reassignment)],
     ) -> Result<Outcomes<TopicPartition>, AdminError> {
         let (broker_ms, _) = self.slow_options();
-        let ask = || reassignments::alter_request(moves, broker_ms);
-        let response = self.at_controller(Repetition::Harmless, ask, |one| ErrorCode(one.error_code)).await?;
+        let request = reassignments::alter_request(moves, broker_ms);
+        let response = self.at_controller(Repetition::Harmless, request, |one| ErrorCode(one.error_code)).await?;
         let partitions: Vec<_> = moves.iter().map(|(partition, _)| partition.clone()).collect();
         Ok(reassignments::read_altered(&partitions, response)?)
     }
@@ -150,8 +150,8 @@ impl Client {
         partitions: &[TopicPartition],
     ) -> Result<Vec<OngoingReassignment>, AdminError> {
         let (broker_ms, _) = self.slow_options();
-        let ask = || reassignments::list_request(partitions, broker_ms);
-        let response = self.at_controller(Repetition::Harmless, ask, |one| ErrorCode(one.error_code)).await?;
+        let request = reassignments::list_request(partitions, broker_ms);
+        let response = self.at_controller(Repetition::Harmless, request, |one| ErrorCode(one.error_code)).await?;
         Ok(reassignments::read_listed(response)?)
     }
 
@@ -168,8 +168,8 @@ impl Client {
         partitions: Option<&[TopicPartition]>,
     ) -> Result<Outcomes<TopicPartition>, AdminError> {
         let (broker_ms, _) = self.slow_options();
-        let ask = || elect_leaders::request(election, partitions, broker_ms);
-        let response = self.at_controller(Repetition::Visible, ask, |one| ErrorCode(one.error_code)).await?;
+        let request = elect_leaders::request(election, partitions, broker_ms);
+        let response = self.at_controller(Repetition::Visible, request, |one| ErrorCode(one.error_code)).await?;
         partitions.unwrap_or_default().iter().for_each(|partition| self.invalidate(&partition.topic));
         Ok(elect_leaders::read(partitions, response)?)
     }

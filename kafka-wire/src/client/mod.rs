@@ -44,6 +44,7 @@ mod admin_groups;
 mod admin_partitions;
 mod admin_share_groups;
 mod admin_transactions;
+mod at_controller;
 mod backoff;
 mod batch_reader;
 mod clock;

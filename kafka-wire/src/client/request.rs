@@ -114,7 +114,7 @@ impl Client {
         Ok(BrokerVersions::from_response(&response))
     }
 
-    fn start_message<R: Request>(
+    pub(super) fn start_message<R: Request>(
         &self,
         to: Node,
         lane: Lane,

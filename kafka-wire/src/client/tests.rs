@@ -1,5 +1,6 @@
 //! Clients on scripted brokers, over in-memory streams and in virtual time.
 
+mod moves;
 mod silence;
 
 use std::collections::BTreeMap;
@@ -137,14 +138,26 @@ fn answer(message: &impl Message, version: i16) -> Act {
 }
 
 fn versions(version: i16) -> Act {
-    let apis = [ApiKey::Metadata, ApiKey::Heartbeat, ApiKey::ApiVersions, ApiKey::FindCoordinator];
+    let apis = [
+        ApiKey::Metadata,
+        ApiKey::Heartbeat,
+        ApiKey::ApiVersions,
+        ApiKey::FindCoordinator,
+        ApiKey::CreateTopics,
+        ApiKey::ListOffsets,
+        ApiKey::Fetch,
+    ];
     let range = |api: ApiKey| ApiVersion { api_key: api.into(), min_version: 0, max_version: *api.versions().end() };
     answer(&ApiVersionsResponse { api_keys: apis.map(range).to_vec(), ..Default::default() }, version)
 }
 
+fn metadata(hosts: &[&str], version: i16) -> Act {
+    answer(&described(hosts), version)
+}
+
 /// Metadata of brokers with ids from 1, each on the named host; topic `t` has two partitions, one led by broker 1 and
 /// one without a leader.
-fn metadata(hosts: &[&str], version: i16) -> Act {
+fn described(hosts: &[&str]) -> MetadataResponse {
     let broker = |(host, node_id): (&&str, i32)| MetadataResponseBroker {
         node_id,
         host: Str::from(*host),
@@ -163,13 +176,12 @@ fn metadata(hosts: &[&str], version: i16) -> Act {
         partitions: [(0, 1), (1, -1)].map(partition).to_vec(),
         ..Default::default()
     };
-    let response = MetadataResponse {
+    MetadataResponse {
         brokers: hosts.iter().zip(1..).map(broker).collect(),
         controller_id: 1,
         topics: vec![topic],
         ..Default::default()
-    };
-    answer(&response, version)
+    }
 }
 
 /// A broker that answers versions and metadata, and leaves other requests to `rest`.

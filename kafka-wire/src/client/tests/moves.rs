@@ -1,0 +1,65 @@
+//! Controllers that have moved.
+
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::admin::NewTopic;
+use crate::protocol::create_topics::{CreatableTopicResult, CreateTopicsResponse};
+
+fn created(error_code: i16, version: i16) -> Act {
+    let topic = CreatableTopicResult { name: Str::from("x"), error_code, ..Default::default() };
+    answer(&CreateTopicsResponse { topics: vec![topic], ..Default::default() }, version)
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_are_created_although_the_broker_for_changes_is_gone() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let is_gone = Arc::clone(&gone);
+    let script: Script = Arc::new(move |api, version, _, _| match api {
+        ApiKey::ApiVersions => versions(version),
+        ApiKey::Metadata if is_gone.load(Ordering::Relaxed) => {
+            let mut left = described(&["a", "b"]);
+            left.brokers.remove(0);
+            answer(&MetadataResponse { controller_id: 2, ..left }, version)
+        }
+        ApiKey::Metadata => metadata(&["a", "b"], version),
+        ApiKey::CreateTopics => created(0, version),
+        _ => Act::Close,
+    });
+    let network = Network::default().with("a", Host::Broker(Arc::clone(&script))).with("b", Host::Broker(script));
+    let client = network.client("b:9092").await.unwrap();
+    // The controller goes away, with the connection to it.
+    network.set("a", Host::Fails(DialError::Connect(ErrorKind::ConnectionRefused)));
+    gone.store(true, Ordering::Relaxed);
+    let to_a = Node::Broker(BrokerId(1));
+    client.request(to_a, Lane::General, HeartbeatRequest::default(), CallOptions::default()).await.unwrap_err();
+    let outcomes = client.create_topics(&[NewTopic::new("x", 1)]).await.unwrap();
+    assert_eq!(outcomes, [(Str::from("x"), Ok(()))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_not_the_controller_any_more_is_asked_where_it_is() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let deposed = broker(&["a"], move |_, version, _, _| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => created(ErrorCode::NOT_CONTROLLER.0, version),
+        1 => created(0, version),
+        _ => Act::Close,
+    });
+    let client = Network::default().with("a", deposed).client("a:9092").await.unwrap();
+    let outcomes = client.create_topics(&[NewTopic::new("x", 1)]).await.unwrap();
+    assert_eq!(outcomes, [(Str::from("x"), Ok(()))]);
+    // One that was sent is not repeated: the answer would not tell who has created the topic.
+    client.create_topics(&[NewTopic::new("x", 1)]).await.unwrap_err();
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_is_told_to_be_refused_if_nobody_becomes_the_controller() {
+    let host = broker(&["a"], |_, version, _, _| created(ErrorCode::NOT_CONTROLLER.0, version));
+    let client = Network::default().with("a", host).client("a:9092").await.unwrap();
+    let before = client.now();
+    let outcomes = client.create_topics(&[NewTopic::new("x", 1)]).await.unwrap();
+    assert_eq!(outcomes[0].1.as_ref().unwrap_err().code, ErrorCode::NOT_CONTROLLER);
+    assert!(client.now() - before < Duration::from_secs(35));
+}
