@@ -60,7 +60,17 @@ impl Client {
         ErrorCode(found.error_code).ok().map_err(refused)?;
         let id = BrokerId(found.node_id);
         let port = u16::try_from(found.port).unwrap_or(0);
-        lock(&self.shared.metadata).learn_broker(Broker { id, host: found.host, port, rack: None });
+        let told = Broker { id, host: found.host, port, rack: None };
+        let is_elsewhere = {
+            let mut metadata = lock(&self.shared.metadata);
+            let is_elsewhere = metadata.is_elsewhere(&told);
+            metadata.learn_broker(told);
+            is_elsewhere
+        };
+        if is_elsewhere {
+            // It has moved, or this answer is the older one: metadata tell.
+            self.refresh(&[]).await?;
+        }
         Ok(id)
     }
 }

@@ -48,6 +48,11 @@ impl Metadata {
         }
     }
 
+    /// Whether a broker is known at another address than at this one.
+    pub(super) fn is_elsewhere(&self, told: &Broker) -> bool {
+        self.cluster.broker(told.id).is_some_and(|known| (&known.host, known.port) != (&told.host, told.port))
+    }
+
     /// Takes leaders that a broker has named in a response, and the addresses of theirs that are not known.
     fn learn_leaders(&mut self, brokers: Vec<Broker>, hints: &[LeaderHint]) {
         brokers.into_iter().for_each(|broker| self.learn_broker(broker));

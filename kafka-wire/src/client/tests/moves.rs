@@ -1,4 +1,4 @@
-//! Controllers that have moved.
+//! Controllers and coordinators that have moved.
 
 use std::sync::atomic::AtomicBool;
 
@@ -62,4 +62,27 @@ async fn a_topic_is_told_to_be_refused_if_nobody_becomes_the_controller() {
     let outcomes = client.create_topics(&[NewTopic::new("x", 1)]).await.unwrap();
     assert_eq!(outcomes[0].1.as_ref().unwrap_err().code, ErrorCode::NOT_CONTROLLER);
     assert!(client.now() - before < Duration::from_secs(35));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_at_a_new_address_is_asked_there() {
+    let moved = Arc::new(AtomicBool::new(false));
+    let has_moved = Arc::clone(&moved);
+    let script: Script = Arc::new(move |api, version, _, _| {
+        let second = if has_moved.load(Ordering::Relaxed) { "new" } else { "old" };
+        match api {
+            ApiKey::ApiVersions => versions(version),
+            ApiKey::Metadata => metadata(&["a", second], version),
+            _ => {
+                let found = Coordinator { node_id: 2, host: Str::from(second), port: 9092, ..Default::default() };
+                answer(&FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }, version)
+            }
+        }
+    });
+    let network = Network::default().with("a", Host::Broker(script)).with("new", plain(&["a", "new"]));
+    let client = network.client("a:9092").await.unwrap();
+    moved.store(true, Ordering::Relaxed);
+    let id = client.coordinator(CoordinatorKind::Group, "g").await.unwrap();
+    let request = HeartbeatRequest::default();
+    client.request(Node::Broker(id), Lane::General, request, CallOptions::default()).await.unwrap();
 }
