@@ -3,7 +3,7 @@
 //!
 //! A token is kept for all connections of the client, and renewed when 80 % of its time are over and a connection
 //! asks for it. Connections ask again before the broker's session ends, which is when the token expires (KIP-368).
-//! While a renewal fails, a token that is still valid goes on being used.
+//! While renewals fail, or are slow, a token that is still valid goes on being used.
 
 mod http;
 
@@ -46,7 +46,8 @@ pub struct ClientCredentials {
     /// The authorities that may have signed the endpoint's certificate. Default: those that this machine trusts.
     pub tls: TlsConfig,
     /// `sasl.login.connect.timeout.ms` and `sasl.login.read.timeout.ms` together: the time of one attempt.
-    /// Default: 10 s; but a connection waits no longer than `connect_timeout` for its token.
+    /// Default: 10 s; but a connection waits no longer than `connect_timeout` for its token, and no longer than 2 s for
+    /// a new one while the last one is valid.
     pub timeout: Duration,
     /// `sasl.login.retry.backoff.ms`. Default: 100 ms.
     pub retry_backoff: Duration,
@@ -193,11 +194,15 @@ impl Source {
         }
         let fetched = match valid {
             // One attempt is enough while there is something to go on with.
-            Some(valid) => match self.fetch().await {
+            Some(valid) => match self.fetch(RENEWAL_TIMEOUT).await {
                 Ok(fetched) => fetched,
                 Err(Failed { reason, .. }) => {
                     tracing::warn!(reason, "no new token; the one that is still valid is used");
-                    return Ok(valid.token.clone());
+                    // Those that wait for their turn, and those that come next, do not wait for the issuer as well.
+                    let valid = Kept { renew_at: Instant::now() + RENEWAL_PAUSE, ..valid.clone() };
+                    let token = valid.token.clone();
+                    *kept = Some(valid);
+                    return Ok(token);
                 }
             },
             None => self.fetch_patiently().await?,
@@ -212,7 +217,7 @@ impl Source {
         let mut rng = Rng::from_seed(now_ms().unsigned_abs());
         let mut pause = self.credentials.retry_backoff;
         for attempt in 1.. {
-            match self.fetch().await {
+            match self.fetch(Duration::MAX).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(Failed { reason, is_temporary }) if !is_temporary || attempt == ATTEMPTS => return Err(reason),
                 Err(Failed { reason, .. }) => tracing::debug!(reason, attempt, "no token: trying again"),
@@ -224,9 +229,9 @@ impl Source {
         unreachable!("the last attempt returns")
     }
 
-    async fn fetch(&self) -> Result<Kept, Failed> {
+    async fn fetch(&self, timeout: Duration) -> Result<Kept, Failed> {
         let started = Instant::now();
-        let (url, timeout) = (&self.credentials.token_endpoint_url, self.credentials.timeout);
+        let (url, timeout) = (&self.credentials.token_endpoint_url, timeout.min(self.credentials.timeout));
         let request = self.endpoint.post(&self.authorization(), &self.body());
         let answered = tokio::time::timeout(timeout, self.endpoint.send(self.tls.as_ref(), &request)).await;
         let temporary = |reason| Failed { reason, is_temporary: true };
@@ -300,6 +305,10 @@ fn lifetime_of(token: &str) -> Option<Duration> {
 const ATTEMPTS: u32 = 5;
 /// Share of a token's time after which it is renewed: the default of `sasl.login.refresh.window.factor`.
 const RENEWAL: f64 = 0.8;
+/// Time of a renewal while there is a valid token: well below `connect_timeout`, in which a new connection needs it.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause after a renewal that failed.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 /// Longest time that is believed, in seconds: ten years.
 const LIFETIME_MAX: u64 = 315_360_000;
 const ADVICE: &str = ". Check sasl.oauthbearer.client.credentials.client.id, \

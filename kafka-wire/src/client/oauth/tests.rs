@@ -21,17 +21,30 @@ async fn issuer(script: &'static [(u16, &'static str)]) -> Issuer {
     let (count, last) = (Arc::new(AtomicUsize::new(0)), Arc::new(StdMutex::new(String::new())));
     let issuer = Issuer { url, count: Arc::clone(&count), last: Arc::clone(&last) };
     tokio::spawn(async move {
+        let mut held = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 4096];
             let length = stream.read(&mut request).await.unwrap();
             *last.lock().unwrap() = String::from_utf8_lossy(&request[..length]).into_owned();
             let index = count.fetch_add(1, Ordering::Relaxed);
             let (status, body) = script[index.min(script.len() - 1)];
+            if status == HANGS {
+                held.push(stream);
+                continue;
+            }
             let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
     issuer
+}
+
+/// In the place of a status: the request is never answered.
+const HANGS: u16 = 0;
+
+/// As if 80 % of the time of the token were over.
+async fn let_it_age(source: &Source) {
+    source.kept.lock().await.as_mut().unwrap().renew_at = Instant::now();
 }
 
 fn source(issuer: &Issuer) -> Source {
@@ -64,13 +77,28 @@ async fn a_token_is_renewed_before_its_end_and_used_while_that_fails() {
     let issuer = issuer(script).await;
     let source = source(&issuer);
     assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
-    // As if 80 % of its time were over.
-    source.kept.lock().await.as_mut().unwrap().renew_at = Instant::now();
+    let_it_age(&source).await;
     assert_eq!(source.token().await, Ok(OAuthToken::new("one")), "the issuer is down, and the token is valid");
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
+    assert_eq!(issuer.count.load(Ordering::Relaxed), 2, "it is not asked again at once");
+    let_it_age(&source).await;
     assert_eq!(source.token().await, Ok(OAuthToken::new("two")));
     let kept = source.kept.lock().await.clone().unwrap();
     let (renewal, end) = (kept.renew_at - Instant::now(), kept.end - Instant::now());
     assert!(renewal < end && end <= Duration::from_secs(9), "{renewal:?} {end:?}");
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_keeps_nobody_from_a_valid_token() {
+    let issuer = issuer(&[(200, r#"{"access_token":"one","expires_in":3600}"#), (HANGS, "")]).await;
+    let source = source(&issuer);
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
+    let_it_age(&source).await;
+    // Connections that ask at once; each of them has `connect_timeout`, which is 4 s, for all that it does.
+    let both = async { tokio::join!(source.token(), source.token()) };
+    let both = tokio::time::timeout(Duration::from_secs(4), both).await;
+    assert_eq!(both, Ok((Ok(OAuthToken::new("one")), Ok(OAuthToken::new("one")))));
+    assert_eq!(issuer.count.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
