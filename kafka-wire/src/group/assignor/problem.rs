@@ -38,7 +38,8 @@ pub(super) enum Claim {
         member: usize,
         generation: i32,
     },
-    /// Several members had it in the same generation.
+    /// Several members had it in the same generation; or, in a cooperative assignment, a member has it that does not
+    /// subscribe to the topic any more.
     Contested {
         generation: i32,
     },
@@ -49,6 +50,7 @@ impl<'a> Problem<'a> {
         members: &'a [Subscriber],
         partition_counts: &'a PartitionCounts,
         racks: &PartitionRacks,
+        is_cooperative: bool,
     ) -> Self {
         let mut by_topic = members_by_topic(members);
         let topics = by_topic.keys().filter_map(|topic| partition_counts.get_key_value(*topic));
@@ -57,11 +59,11 @@ impl<'a> Problem<'a> {
         let claims = topics.iter().map(|(_, count)| vec![Claim::Nobody; *count as usize]).collect();
         let racks = Racks::new(members, &topics, racks);
         let mut problem = Self { members, topics, subscribers, claims, racks };
-        problem.claim();
+        problem.claim(is_cooperative);
         problem
     }
 
-    fn claim(&mut self) {
+    fn claim(&mut self, is_cooperative: bool) {
         let index_of: BTreeMap<&Str, usize> =
             self.topics.iter().enumerate().map(|(index, (topic, _))| (*topic, index)).collect();
         let mut is_subscribed = vec![false; self.topics.len()];
@@ -71,10 +73,13 @@ impl<'a> Problem<'a> {
                 is_subscribed[*topic] = true;
             }
             for own in &subscriber.owned {
-                let Some(&topic) = index_of.get(&own.topic).filter(|topic| is_subscribed[**topic]) else { continue };
+                let Some(&topic) = index_of.get(&own.topic) else { continue };
                 let index = usize::try_from(own.partition.0).unwrap_or(usize::MAX);
-                if let Some(claim) = self.claims[topic].get_mut(index) {
+                let Some(claim) = self.claims[topic].get_mut(index) else { continue };
+                if is_subscribed[topic] {
                     claim.add(member, subscriber.generation);
+                } else if is_cooperative {
+                    claim.contest(subscriber.generation);
                 }
             }
         }
@@ -164,5 +169,13 @@ impl Claim {
             Self::Contested { generation: of_others } if of_others == generation => return,
             Self::Nobody | Self::Member { .. } | Self::Contested { .. } => Self::Member { member, generation },
         };
+    }
+
+    /// Takes the claim of a member that cannot keep the partition.
+    fn contest(&mut self, generation: i32) {
+        match *self {
+            Self::Member { generation: other, .. } | Self::Contested { generation: other } if other > generation => {}
+            Self::Nobody | Self::Member { .. } | Self::Contested { .. } => *self = Self::Contested { generation },
+        }
     }
 }

@@ -16,7 +16,8 @@
 //! then refined to the best assignment (`refine`).
 //!
 //! The cooperative variant then withholds partitions that another member still has. That owner sees in its share that
-//! it has to give the partition up, joins again, and in that next round the partition is free. Source: KIP-429.
+//! it has to give the partition up, joins again, and in that next round the partition is free. That also holds for an
+//! owner that does not subscribe to the topic any more. Source: KIP-429.
 
 use super::problem::{Claim, Owners, Problem};
 use super::{PartitionCounts, PartitionRacks, Subscriber, general, in_serving_order, refine};
@@ -28,7 +29,7 @@ pub(super) fn assign(
     racks: &PartitionRacks,
 ) -> Vec<Vec<TopicPartition>> {
     in_order(members, |members| {
-        let problem = Problem::new(members, partition_counts, racks);
+        let problem = Problem::new(members, partition_counts, racks, false);
         problem.shares(&solve(&problem))
     })
 }
@@ -40,13 +41,13 @@ pub(super) fn assign_cooperatively(
     racks: &PartitionRacks,
 ) -> Vec<Vec<TopicPartition>> {
     in_order(members, |members| {
-        let problem = Problem::new(members, partition_counts, racks);
+        let problem = Problem::new(members, partition_counts, racks, true);
         let mut owners = solve(&problem);
         for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
             let is_free = match claim {
                 Claim::Nobody => true,
                 Claim::Member { member, .. } => *owner == Some(*member),
-                // Several members claim it: all of them give it up first.
+                // Several members claim it, or one that does not read it any more: all of them give it up first.
                 Claim::Contested { .. } => false,
             };
             if !is_free {

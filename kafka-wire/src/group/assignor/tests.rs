@@ -235,6 +235,29 @@ fn the_claim_of_a_later_generation_counts_and_equal_ones_cancel_out() {
 }
 
 #[test]
+fn a_partition_whose_owner_has_unsubscribed_is_withheld_until_it_is_given_up() {
+    let counts = PartitionCounts::from([(Str::from("t"), 1), (Str::from("u"), 1)]);
+    let assigned = |has: Vec<TopicPartition>, generation| {
+        let members = [owner("a", &["u"], has, generation), owner("b", &["t", "u"], Vec::new(), 3)];
+        Assignor::CooperativeSticky.assign(&members, &counts)
+    };
+    assert!(!assigned(vec![own("t", 0)], 3)[1].contains(&own("t", 0)), "a still has it");
+    assert!(assigned(Vec::new(), 3)[1].contains(&own("t", 0)));
+    // A claim of a later generation counts, whoever comes first.
+    for (of_a, of_b, keeps) in [(3, 4, true), (4, 3, false), (3, 3, false)] {
+        let a = owner("a", &["u"], vec![own("t", 0)], of_a);
+        let b = owner("b", &["t"], vec![own("t", 0)], of_b);
+        for members in [[a.clone(), b.clone()], [Subscriber { member_id: Str::from("c"), ..a }, b]] {
+            let assigned = Assignor::CooperativeSticky.assign(&members, &counts);
+            assert_eq!(assigned[1].contains(&own("t", 0)), keeps, "{of_a} {of_b}");
+        }
+    }
+    // Members of the eager variant have given up everything.
+    let eager = [owner("a", &["u"], vec![own("t", 0)], 3), owner("b", &["t"], Vec::new(), 3)];
+    assert_eq!(shown(&sticky::assign(&eager, &counts, &PartitionRacks::new())), [["u-0"], ["t-0"]]);
+}
+
+#[test]
 fn a_sticky_member_tells_what_it_had_as_java_does() {
     let had = [own("t", 0), own("t", 2), own("u", 1)];
     let data = Assignor::Sticky.user_data(&[], Previous { partitions: &had, generation: 7 });
@@ -253,13 +276,18 @@ fn a_sticky_member_tells_what_it_had_as_java_does() {
     assert_eq!(&*data, [0, 0, 0, 7]);
 }
 
-/// Makes members with former partitions: an assignment from which some members and partitions have gone since.
+/// Makes members with former partitions: an assignment from which some members, partitions and subscriptions have gone
+/// since.
 fn groups_with_a_past() -> impl Strategy<Value = (PartitionCounts, Vec<Subscriber>)> {
-    (groups(), prop::collection::vec(0..3u8, 8), 0..20u32).prop_map(|((mut counts, mut members), fates, less)| {
+    let fates = prop::collection::vec((0..3u8, any::<bool>()), 8);
+    (groups(), fates, 0..20u32).prop_map(|((mut counts, mut members), fates, less)| {
         let had = sticky::assign(&members, &counts, &PartitionRacks::new());
-        for ((member, had), fate) in members.iter_mut().zip(had).zip(fates) {
-            if fate > 0 {
-                (member.owned, member.generation) = (had, i32::from(fate));
+        for ((member, had), (generation, unsubscribes)) in members.iter_mut().zip(had).zip(fates) {
+            if let Some(topic) = had.first().map(|own| own.topic.clone()).filter(|_| unsubscribes) {
+                member.topics.retain(|other| *other != topic);
+            }
+            if generation > 0 {
+                (member.owned, member.generation) = (had, i32::from(generation));
             }
         }
         if let Some(count) = counts.values_mut().next() {
