@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::wire::Str;
 
@@ -32,21 +36,47 @@ impl Connector for TcpConnector {
         Box::pin(async move {
             let resolved = lookup_host((&*host, port)).await;
             let addresses = resolved.map_err(|error| DialError::Resolve { reason: error.to_string() })?;
-            let mut failure = DialError::Resolve { reason: "no addresses".to_owned() };
-            for address in addresses {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        // Requests are sent as whole frames already; waiting for more data would only add latency.
-                        stream.set_nodelay(true).map_err(|error| DialError::Connect(error.kind()))?;
-                        return Ok(Box::new(stream) as Box<dyn Transport>);
-                    }
-                    Err(error) => failure = DialError::Connect(error.kind()),
-                }
-            }
-            Err(failure)
+            let stream = dial(addresses, TcpStream::connect).await?;
+            // Requests are sent as whole frames already; waiting for more data would only add latency.
+            stream.set_nodelay(true).map_err(|error| DialError::Connect(error.kind()))?;
+            Ok(Box::new(stream) as Box<dyn Transport>)
         })
     }
 }
+
+/// Connects to one of these addresses: the first that accepts.
+///
+/// The next one is tried when one fails, and when one is silent for a moment, which may be for minutes; that one may
+/// still win. Source: RFC 8305.
+async fn dial<T, F>(
+    addresses: impl Iterator<Item = SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, DialError>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut addresses = addresses.fuse();
+    let mut attempts = JoinSet::new();
+    let mut failure = DialError::Resolve { reason: "no addresses".to_owned() };
+    loop {
+        let begun = addresses.next().map(|address| attempts.spawn(connect(address)));
+        let ended = match begun {
+            Some(_) => timeout(HEAD_START, attempts.join_next()).await.ok(),
+            None => Some(attempts.join_next().await),
+        };
+        match ended {
+            Some(Some(Ok(Ok(stream)))) => return Ok(stream),
+            Some(Some(Ok(Err(error)))) => failure = DialError::Connect(error.kind()),
+            Some(None) => return Err(failure),
+            // Silence; or the end of the runtime, which alone cancels attempts, and ends this one too.
+            None | Some(Some(Err(_))) => {}
+        }
+    }
+}
+
+/// Time after which the next address of a name is tried. Source: RFC 8305, section 5.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The reason why there is no stream to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +87,7 @@ pub enum DialError {
         /// The reason, in the resolver's words.
         reason: String,
     },
-    /// No address of the name accepts a connection; this is the last one's error.
+    /// No address of the name accepts a connection; this is the last error.
     Connect(io::ErrorKind),
     /// The peer accepts connections, and TLS with it failed.
     ///
@@ -159,3 +189,55 @@ impl fmt::Display for DialError {
 }
 
 impl std::error::Error for DialError {}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const REFUSES: u16 = 1;
+    const SWALLOWS: u16 = 2;
+    const IS_SLOW: u16 = 3;
+    const ACCEPTS: u16 = 4;
+
+    /// Dials addresses that react by their ports; returns the port that has accepted, and the time until then.
+    async fn dialled(ports: &[u16]) -> (Result<u16, DialError>, Duration) {
+        let start = Instant::now();
+        let connect = |address: SocketAddr| -> BoxFuture<io::Result<u16>> {
+            match address.port() {
+                REFUSES => Box::pin(ready(Err(io::ErrorKind::ConnectionRefused.into()))),
+                SWALLOWS => Box::pin(pending()),
+                IS_SLOW => Box::pin(async {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Ok(IS_SLOW)
+                }),
+                port => Box::pin(ready(Ok(port))),
+            }
+        };
+        let addresses: Vec<_> = ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
+        let outcome = timeout(Duration::from_secs(4), dial(addresses.into_iter(), connect)).await;
+        (outcome.unwrap_or(Err(DialError::Connect(io::ErrorKind::TimedOut))), start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_swallows_packets_does_not_hide_the_next_one() {
+        assert_eq!(dialled(&[SWALLOWS, ACCEPTS]).await, (Ok(ACCEPTS), HEAD_START));
+        assert_eq!(dialled(&[REFUSES, SWALLOWS, REFUSES, ACCEPTS]).await, (Ok(ACCEPTS), HEAD_START));
+        assert_eq!(dialled(&[ACCEPTS, SWALLOWS]).await, (Ok(ACCEPTS), Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_address_is_not_given_up_for_the_next_one() {
+        assert_eq!(dialled(&[IS_SLOW, SWALLOWS, REFUSES]).await, (Ok(IS_SLOW), Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_whose_addresses_refuse_fails_at_once() {
+        let refused = Err(DialError::Connect(io::ErrorKind::ConnectionRefused));
+        assert_eq!(dialled(&[REFUSES, REFUSES]).await, (refused, Duration::ZERO));
+        assert!(matches!(dialled(&[]).await, (Err(DialError::Resolve { .. }), Duration::ZERO)));
+    }
+}
