@@ -74,11 +74,13 @@ impl<A> LeaderRound<A> {
     ) -> Vec<Asked<R>> {
         let mut leaders: BTreeMap<BrokerId, BTreeMap<TopicPartition, (usize, Q, LeaderEpoch)>> = BTreeMap::new();
         let client = self.client.clone();
+        // All of them wait for leaders, or a missing topic, at the same time.
+        let start = client.now();
         for (index, (partition, question)) in questions.iter().enumerate() {
             if !self.outcomes.get(index).is_some_and(|outcome| is_open(outcome.as_ref())) {
                 continue;
             }
-            let found = client.leader(&partition.topic, partition.partition).await;
+            let found = client.leader_since(start, &partition.topic, partition.partition).await;
             match found {
                 Ok((leader, epoch)) => {
                     let asked = leaders.entry(leader).or_default();

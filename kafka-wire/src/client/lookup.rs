@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clock::now_ms;
-use super::{CallOptions, Client, Lane, MetadataError, Node};
+use super::{CallOptions, Client, Lane, Node};
 use crate::admin::list_offsets;
 use crate::cluster::{OffsetSpec, TopicPartition};
 use crate::consumer::{Looked, Lookup};
@@ -62,18 +62,16 @@ async fn ask(
     asked.iter().filter_map(result).collect()
 }
 
-/// Waits until the leaders of partitions are known.
+/// Finds out the leaders of partitions of one topic, with one request. One that has no leader holds up no other.
 async fn find_leaders(client: &Client, partitions: &[(TopicPartition, LeaderEpoch)]) -> Vec<Looked> {
-    let mut results = Vec::with_capacity(partitions.len());
-    for (partition, _) in partitions {
-        results.push(match client.leader(&partition.topic, partition.partition).await {
-            Ok(_) => Looked::Led,
-            Err(MetadataError::Topic { code, .. } | MetadataError::Partition { code, .. }) if !code.is_retriable() => {
-                Looked::Refused(code)
-            }
-            // A missing topic may come later.
-            Err(_) => Looked::Refused(ErrorCode::LEADER_NOT_AVAILABLE),
-        });
-    }
-    results
+    let Some((TopicPartition { topic, .. }, _)) = partitions.first() else { return Vec::new() };
+    let described = client.metadata(std::slice::from_ref(topic)).await;
+    let code = described.as_ref().ok().and_then(|cluster| cluster.topic(topic)).map(|topic| topic.error);
+    let hopeless = code.filter(|code| !code.is_none() && !code.is_retriable());
+    let looked = |(partition, _): &(TopicPartition, LeaderEpoch)| match &described {
+        Ok(cluster) if cluster.leader(topic, partition.partition).is_some() => Looked::Led,
+        // A missing topic or partition may come later.
+        Ok(_) | Err(_) => Looked::Refused(hopeless.unwrap_or(ErrorCode::LEADER_NOT_AVAILABLE)),
+    };
+    partitions.iter().map(looked).collect()
 }

@@ -154,7 +154,7 @@ impl Client {
     /// # Errors
     /// The topic is missing, the cluster refuses to describe it, or no broker answered for `request_timeout`.
     pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, MetadataError> {
-        self.await_topic(name, |topic| topic.error.is_none().then(|| Arc::clone(topic))).await
+        self.await_topic(self.now(), name, |topic| topic.error.is_none().then(|| Arc::clone(topic))).await
     }
 
     /// The leader of a partition, and the leader epoch.
@@ -166,7 +166,17 @@ impl Client {
     /// # Errors
     /// The topic or the partition is missing, or no broker answered or led it for `request_timeout`.
     pub async fn leader(&self, topic: &str, partition: PartitionId) -> Result<(BrokerId, LeaderEpoch), MetadataError> {
-        let found = self.await_topic(topic, |topic| match topic.partition(partition) {
+        self.leader_since(self.now(), topic, partition).await
+    }
+
+    /// As [`Client::leader`], for a caller that waits since `start`, be it for another partition. It always looks once.
+    pub(super) async fn leader_since(
+        &self,
+        start: Moment,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<(BrokerId, LeaderEpoch), MetadataError> {
+        let found = self.await_topic(start, topic, |topic| match topic.partition(partition) {
             Some(found) => found.leader.map(|leader| Ok((leader, found.leader_epoch))),
             None if !topic.error.is_none() => None,
             None => Some(Err(MetadataError::UnknownPartition {
@@ -195,11 +205,15 @@ impl Client {
         lock(&self.shared.metadata).described.remove(topic);
     }
 
-    /// Waits until `look` finds what it needs in the description of a topic.
+    /// Waits until `look` finds what it needs in the description of a topic. The times for that began at `start`.
     ///
     /// An error of the topic with the code `NONE` means that it was described, but `look` never found what it needs.
-    async fn await_topic<T>(&self, name: &str, look: impl Fn(&Arc<Topic>) -> Option<T>) -> Result<T, MetadataError> {
-        let start = self.now();
+    async fn await_topic<T>(
+        &self,
+        start: Moment,
+        name: &str,
+        look: impl Fn(&Arc<Topic>) -> Option<T>,
+    ) -> Result<T, MetadataError> {
         let (deadline, missing) = (start + self.config().request_timeout, start + self.config().missing_topic_timeout);
         let mut backoff = self.backoff();
         let name = Str::from(name);

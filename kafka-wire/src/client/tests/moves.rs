@@ -1,10 +1,13 @@
-//! Controllers and coordinators that have moved.
+//! Controllers and coordinators that have moved, and leaders that are missing.
 
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::admin::NewTopic;
+use crate::admin::{NewTopic, OffsetSpec};
+use crate::cluster::TopicPartition;
 use crate::protocol::create_topics::{CreatableTopicResult, CreateTopicsResponse};
+use crate::protocol::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse};
+use crate::types::{IsolationLevel, Offset};
 
 fn created(error_code: i16, version: i16) -> Act {
     let topic = CreatableTopicResult { name: Str::from("x"), error_code, ..Default::default() };
@@ -85,4 +88,43 @@ async fn a_coordinator_at_a_new_address_is_asked_there() {
     let id = client.coordinator(CoordinatorKind::Group, "g").await.unwrap();
     let request = HeartbeatRequest::default();
     client.request(Node::Broker(id), Lane::General, request, CallOptions::default()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_without_a_leader_are_waited_for_together() {
+    let client = Network::default().with("a", plain(&["a"])).client("a:9092").await.unwrap();
+    let (bad, before) = (TopicPartition::new("t", PartitionId(1)), client.now());
+    let asked = [(bad.clone(), OffsetSpec::Earliest), (bad, OffsetSpec::Latest)];
+    let error = client.list_offsets(&asked, IsolationLevel::ReadUncommitted).await.unwrap_err();
+    assert!(matches!(error, MetadataError::NoLeader { .. }), "{error:?}");
+    assert!(client.now() - before < Duration::from_secs(35));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_without_a_leader_does_not_hold_up_the_reset_of_another() {
+    let script: Script = Arc::new(|api, version, _, mut body| match api {
+        ApiKey::ApiVersions => versions(version),
+        // The client knows nothing of the topic before it asks for it.
+        ApiKey::Metadata => {
+            let asked = MetadataRequest::decode(&mut body, version).unwrap().topics.unwrap_or_default();
+            let mut response = described(&["a"]);
+            response.topics.truncate(asked.len());
+            answer(&response, version)
+        }
+        ApiKey::ListOffsets => {
+            let partition = ListOffsetsPartitionResponse { offset: 5, leader_epoch: 7, ..Default::default() };
+            let topic = ListOffsetsTopicResponse { name: Str::from("t"), partitions: vec![partition] };
+            answer(&ListOffsetsResponse { topics: vec![topic], ..Default::default() }, version)
+        }
+        _ => Act::Hold,
+    });
+    let client = Network::default().with("a", Host::Broker(script)).client("a:9092").await.unwrap();
+    let config = ConsumerConfig { reset: ResetPolicy::Earliest, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(client, config);
+    let [good, bad] = [0, 1].map(|index| TopicPartition::new("t", PartitionId(index)));
+    consumer.assign_by_reset(bad.clone());
+    consumer.assign_by_reset(good.clone());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(consumer.position(&good), Some(Offset(5)));
+    assert_eq!(consumer.position(&bad), None);
 }
