@@ -19,7 +19,9 @@ const ANSWER_MAX_BYTES: u64 = 4 << 20;
 const REFERENCES_MAX: usize = 256;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Error codes of the interface: there is no such subject, version, schema.
-const NOT_FOUND: [i64; 4] = [404, 40_401, 40_402, 40_403];
+const NOT_FOUND: [i64; 4] = [404, 40_401, 40_402, SCHEMA_NOT_FOUND];
+/// The one of them that says that the registry has been asked, and has no such schema.
+pub(super) const SCHEMA_NOT_FOUND: i64 = 40_403;
 
 /// A schema registry. Clones share the connections and what was learned.
 #[derive(Clone)]

@@ -9,6 +9,8 @@ use processor::{Json, Owned, Serde, SerdeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "avro")]
+use super::client::{RegistryError, SCHEMA_NOT_FOUND};
 use super::client::{SchemaRegistry, SchemaType};
 use super::wire;
 
@@ -155,8 +157,11 @@ impl<T> RegisteredAvro<T> {
         let registry = &self.written.registry;
         let schema = match registry.schema(id) {
             Ok(schema) => schema,
-            // The bytes name a schema that nobody registered here: they are not this format.
-            Err(error) if error.is_not_found() => return Err(SerdeError::Custom(error.to_string())),
+            // The bytes name a schema that nobody registered here: they are not this format. A plain 404 may come from
+            // anything in front of the registry, and says nothing about the bytes.
+            Err(error @ RegistryError::Refused { code: SCHEMA_NOT_FOUND, .. }) => {
+                return Err(SerdeError::Custom(error.to_string()));
+            }
             Err(error) => return Err(error.into()),
         };
         if schema.schema_type != SchemaType::Avro {

@@ -253,6 +253,8 @@ fn what_is_no_record_of_a_registry_is_undecodable_and_what_cannot_be_asked_is_no
         (401, r#"{"error_code":401,"message":"Unauthorized"}"#, "401: Unauthorized"),
         (200, "<html>", "no answer of a schema registry"),
         (302, "", "302"),
+        (404, "default backend - 404", "404: default backend"),
+        (404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#, "404: HTTP 404"),
     ] {
         double.fail(status, body);
         match format.decode(&bytes) {
