@@ -45,8 +45,8 @@ use std::marker::PhantomData;
 
 use processor::serde::short_type_name;
 use processor::{Owned, Serde, SerdeError};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use view::CsvView;
 
@@ -74,7 +74,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde for Csv<T> {
             .buffer_capacity(bytes.len().clamp(1, 8_192))
             .from_reader(bytes);
         let mut lines = reader.deserialize();
-        let value = lines.next().ok_or_else(|| SerdeError::Custom("no line of CSV".to_owned()))?.map_err(custom)?;
+        let Whole(value) =
+            lines.next().ok_or_else(|| SerdeError::Custom("no line of CSV".to_owned()))?.map_err(custom)?;
         match lines.next() {
             None => Ok(value),
             Some(_) => Err(SerdeError::Custom("more than one line of CSV".to_owned())),
@@ -106,14 +107,39 @@ fn write_line(delimiter: u8, value: &impl Serialize, out: &mut Vec<u8>) -> Resul
     Ok(())
 }
 
+/// A value of all fields of a line. The CSV reader by itself passes over those that are left.
+struct Whole<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(line: D) -> Result<Self, D::Error> {
+        line.deserialize_tuple(2, WholeVisitor(PhantomData))
+    }
+}
+
+struct WholeVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WholeVisitor<T> {
+    type Value = Whole<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a line")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Whole<T>, A::Error> {
+        let value = fields.next_element()?.ok_or_else(|| A::Error::custom("a line has no field"))?;
+        match fields.next_element::<IgnoredAny>()? {
+            None => Ok(Whole(value)),
+            Some(_) => Err(A::Error::custom("a line has more fields than the type has")),
+        }
+    }
+}
+
 fn custom(error: impl fmt::Display) -> SerdeError {
     SerdeError::Custom(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_value_take_as_many_fields_as_they_have() {
+        let nested = Csv::<(u8, Order, Option<u8>)>::new();
+        assert_eq!(nested.decode(b"7,1,x,,"), Ok((7, order(1, "x", None), None)));
+        assert!(nested.decode(b"7,1,x,,,").is_err());
+        assert_eq!(Csv::<Vec<u8>>::new().decode(b"1,2,3"), Ok(vec![1, 2, 3]));
+        assert_eq!(Csv::<u8>::new().decode(b"1"), Ok(1));
+        assert!(Csv::<String>::new().decode(b"Smith, John").is_err());
+    }
+
+    #[test]
     fn another_delimiter_is_another_format() {
         let csv = Csv::<Order>::delimited_by(b';');
         assert_eq!(encoded(&csv, &order(1, "a,b;c", None)), b"1;\"a,b;c\";");
@@ -166,6 +202,7 @@ mod tests {
         let error = |line: &str| csv.decode(line.as_bytes()).expect_err(line).to_string();
         assert!(error("x,a,1").contains("field 0"), "{}", error("x,a,1"));
         assert!(error("1,a").contains("2"), "{}", error("1,a"));
+        assert!(error("1,a,2,b").contains("more fields"), "{}", error("1,a,2,b"));
         assert_eq!(
             (error(""), error("1,a,\n2,b,")),
             ("no line of CSV".to_owned(), "more than one line of CSV".to_owned())
