@@ -447,3 +447,33 @@ fn a_topic_with_other_partitions_than_the_state_ends_the_job_by_name() {
         assert!(fatal.contains(part), "{part} is missing in: {fatal}");
     }
 }
+
+#[test]
+fn a_task_whose_input_has_ended_is_passed_by_when_the_rest_is_idle() {
+    let mut job = Topology::builder("counts");
+    let watermark = Watermark::bounded(Duration::ZERO).idle_after(5 * SECOND);
+    let old = job.stream("old", Utf8).watermark(watermark).bounded(StoppingOffsets::Latest);
+    old.merge(job.stream("live", Utf8).watermark(watermark))
+        .key_by("by", Partitions(1), (Utf8, ()), |line| (line.value, ()))
+        .window(Tumbling::of(10 * SECOND))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {} {}", count.key, count.window.start, count.value))
+        .to("out", Utf8, processor::Text);
+    let mut driver = TestDriver::unstarted(job.build().expect("a valid job"), &[("old", 1), ("live", 2)]);
+    driver.write_partition("old", 0, None, "old", 15_000);
+    driver.add_worker();
+    (0..2).for_each(|partition| driver.pipe_partition("live", partition, None, "live", 1_000));
+    driver.settle();
+    assert_eq!(out(&driver), [""; 0]);
+    // The second partition goes on, and the task of the first one has nothing left that could.
+    for second in 0..8 {
+        driver.advance_wall(SECOND);
+        driver.pipe_partition("live", 1, None, "live", 11_000 + second);
+        driver.settle();
+    }
+    assert_eq!(out(&driver), ["live 0 2"]);
+    driver.pipe_partition("live", 1, None, "next", 25_000);
+    driver.settle();
+    assert_eq!(out(&driver), ["live 0 2", "live 10000 8", "old 10000 1"]);
+    assert!(driver.status().iter().all(|(_, status)| status.counters.late == 0));
+}

@@ -5,9 +5,9 @@
 //! topic that it reads. Each has a watermark, and is active or idle.
 //!
 //! - The minimum of all is *certain*: no look at anything else can make it wrong.
-//! - An input that has ended, because its part of the job is bounded, contributes nothing any more.
+//! - An input that has ended, because its part of the job is bounded, holds nothing back any more.
 //! - An idle contributor must not hold the others back for ever. Without the idle ones, the minimum of the active ones
-//!   counts; if all are idle, the maximum of all, because the order in which they became idle must not matter.
+//!   counts; if all are idle, the maximum of all, because the order in which they became idle or ended must not matter.
 //! - But "idle" may be outdated: the logs of its sources may have records that no task has read yet, and the first
 //!   contributor that becomes active would make them late. An idle contributor states the offsets at which its sources
 //!   ended ([`IdleAt`]). It is passed by only after a look-up in the logs has found that they still end there.
@@ -301,7 +301,7 @@ impl TaskTime {
         self.waited_for().filter_map(|(_, input)| least_active(input)).min().unwrap_or_else(|| self.greatest())
     }
 
-    /// Returns the greatest time of all contributors.
+    /// Returns the greatest time of all contributors, those of inputs that have ended included.
     fn greatest(&self) -> TimestampMs {
         let greatest = |input: &Input| match input {
             Input::Source { generator, .. } => generator.watermark(),
@@ -329,15 +329,13 @@ impl TaskTime {
             return NO_WATERMARK;
         }
         let mut least: Option<TimestampMs> = None;
-        let mut greatest = NO_WATERMARK;
         for (contributor, said) in self.contributors() {
             let Some(Said { watermark, idle }) = said else { return NO_WATERMARK };
-            greatest = greatest.max(watermark);
             if !idle.is_some_and(|idle| is_passed_by(contributor, idle)) {
                 least = Some(least.map_or(watermark, |least| least.min(watermark)));
             }
         }
-        least.unwrap_or(greatest)
+        least.unwrap_or_else(|| self.greatest())
     }
 
     /// All contributors with their states; `None` for an upstream task without a mark so far.

@@ -80,6 +80,28 @@ fn a_task_with_several_sources_waits_for_each_of_them() {
     assert_eq!((time.watermark(), time.idle_at()), (TimestampMs(120), None));
 }
 
+#[test]
+fn what_is_left_when_an_input_has_ended_may_be_idle() {
+    let quiet = Moment::from_millis(10);
+    for ends_first in [true, false] {
+        let mut time = TaskTime::new([source(), source()]);
+        time.tick(Moment::ZERO);
+        time.observe(0, TimestampMs(100), Moment::ZERO);
+        time.observe(1, TimestampMs(50), Moment::ZERO);
+        time.advance();
+        assert_eq!(time.watermark(), TimestampMs(50));
+        time.set_ended(0, ends_first);
+        time.advance();
+        assert_eq!(time.watermark(), TimestampMs(50), "the other input may have earlier records");
+        time.tick(quiet);
+        time.settle(quiet, |_, _| true);
+        time.set_ended(0, true);
+        time.settle(quiet, |_, _| true);
+        assert_eq!((time.watermark(), time.doubts()), (TimestampMs(100), vec![]), "in either order");
+        assert_eq!((time.idle_at(), time.next_timeout()), (Some(IdleAt { own: 0, above: 0 }), None));
+    }
+}
+
 /// A record in a source: its place, and its event time.
 #[derive(Clone, Copy, Debug)]
 struct Item {
