@@ -130,8 +130,8 @@ impl Window {
         self.end <= watermark.0
     }
 
-    /// The last millisecond of the window. It is the event time of the window's results, so that they lie in
-    /// the window.
+    /// The last millisecond of the window. No result of it has a later event time, so that results lie in the window;
+    /// only that of a session may be at its end.
     #[must_use]
     pub const fn max_timestamp(self) -> TimestampMs {
         TimestampMs(self.end - 1)

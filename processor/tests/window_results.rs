@@ -7,6 +7,7 @@ use processor::output::Route;
 use processor::topology::BuildError;
 use processor::{
     Count, Emit, I64, SessionWindow, SessionWindowed, Sliding, Text, TimeWindowed, Topology, Tumbling, U64, Utf8,
+    Watermark,
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -161,4 +162,27 @@ fn panes_that_no_window_needs_are_forgotten() {
     let never = job.keyed_stream("in", Utf8, Utf8).window(Count::of(0).every(2)).count("counts", Emit::OnClose);
     never.map(|count| *count.value).to("out", Utf8, U64);
     assert!(job.build().is_err());
+}
+
+#[test]
+fn a_session_is_in_time_for_the_step_behind_it() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .window(SessionWindow::gap(millis(10)))
+        .count("sessions", Emit::OnClose)
+        .map(|session| session.value.to_string())
+        .window(Tumbling::of(millis(20)))
+        .count("spans", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    // The watermark stops at the end of the session of `a`, which is still open there.
+    for (key, at) in [("a", 10), ("b", 20), ("b", 45)] {
+        pipe(&mut driver, &[(key, at)]);
+        driver.settle();
+    }
+    driver.end_of_input();
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+    assert_eq!(texts(&driver, "out"), ["a 20 1", "b 20 1", "b 40 1"]);
 }

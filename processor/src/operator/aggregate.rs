@@ -165,19 +165,19 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
         Ok(Rec {
             key: self.spec.key_serde.decode(key).map_err(bad)?,
             value: (window, value),
-            timestamp: result_time(window, self.stream_time),
+            timestamp: result_time(window, W::last_time(window), self.stream_time),
             headers: RawHeaders::EMPTY,
             raw_key: Some(key),
         })
     }
 }
 
-/// The event time of a result: the greatest that was seen, limited to the window.
+/// The event time of a result: the greatest that was seen, limited to the window, of which `last` is the last time.
 ///
 /// The end of the window would not do: until the window is over it lies in the future, and a broker refuses records
 /// from more than an hour ahead (`message.timestamp.after.max.ms`, KIP-937).
-fn result_time(window: Window, stream_time: TimestampMs) -> TimestampMs {
-    stream_time.clamp(TimestampMs(window.start), window.max_timestamp())
+fn result_time(window: Window, last: TimestampMs, stream_time: TimestampMs) -> TimestampMs {
+    stream_time.clamp(TimestampMs(window.start), last)
 }
 
 impl<V, W, KS, G, N> Aggregate<V, W, KS, G, G::Kept, N>

@@ -6,7 +6,8 @@ use super::millis;
 
 /// Windows of a key's activity: records at most the gap apart are in one session, which ends the gap after its last
 /// record. Two sessions become one when a record falls between them. Records just the gap apart are together in
-/// Flink (`EventTimeSessionWindows`) and in Kafka Streams (`SessionWindows`), too.
+/// Flink (`EventTimeSessionWindows`) and in Kafka Streams (`SessionWindows`), too. So the end of a session still
+/// belongs to it, and may be the event time of its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionWindow {
     gap_ms: i64,

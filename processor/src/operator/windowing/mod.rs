@@ -15,6 +15,10 @@ macro_rules! pass_on {
             $inner::closed_up_to(&store.store)
         }
 
+        fn last_time(window: Window) -> TimestampMs {
+            $inner::last_time(window)
+        }
+
         fn begin_anew<A: Clone + Send + 'static>(
             &self,
             store: &mut Self::Store<A>,
@@ -175,6 +179,11 @@ pub trait Windowing: Clone + Send + Sync + 'static {
 
     /// Returns the time up to which windows are closed.
     fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs;
+
+    /// Returns the latest event time of a result of a window.
+    fn last_time(window: Window) -> TimestampMs {
+        window.max_timestamp()
+    }
 
     /// Adds to the values of the open windows that contain `at`, starting from `init` where there is no value.
     /// Returns whether there was an open window.

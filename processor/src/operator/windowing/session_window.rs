@@ -105,6 +105,11 @@ impl Windowing for SessionWindow {
         store.closed_up_to()
     }
 
+    /// A session is open at its end, so a step behind it may have seen that watermark when the result comes.
+    fn last_time(window: Window) -> TimestampMs {
+        TimestampMs(window.end)
+    }
+
     fn add<A: Clone + Send + 'static>(
         &self,
         store: &mut Self::Store<A>,
