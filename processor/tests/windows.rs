@@ -430,3 +430,12 @@ fn a_session_that_grows_comes_out_at_its_last_end() {
     driver.end_of_input();
     assert_eq!(texts(&driver), [text("a", "1..25 3"), text("a", "60..70 1")]);
 }
+
+#[test]
+fn a_window_at_the_end_of_time_comes_out() {
+    let mut driver = counting(Count::of(1), Emit::OnClose);
+    pipe(&mut driver, &[("a", i64::MAX)]);
+    driver.settle();
+    assert_eq!(driver.failure(), None);
+    assert_eq!(out(&driver), [format!("a {max}..{max}: 1", max = i64::MAX)]);
+}

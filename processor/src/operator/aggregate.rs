@@ -172,12 +172,14 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
     }
 }
 
-/// The event time of a result: the greatest that was seen, limited to the window, of which `last` is the last time.
+/// The event time of a result: the greatest that was seen, limited to the window, of which `last` is the last time. All
+/// records of a window may be at the end of time, which leaves it no length.
 ///
 /// The end of the window would not do: until the window is over it lies in the future, and a broker refuses records
 /// from more than an hour ahead (`message.timestamp.after.max.ms`, KIP-937).
 fn result_time(window: Window, last: TimestampMs, stream_time: TimestampMs) -> TimestampMs {
-    stream_time.clamp(TimestampMs(window.start), last)
+    let first = TimestampMs(window.start);
+    stream_time.clamp(first, last.max(first))
 }
 
 impl<V, W, KS, G, N> Aggregate<V, W, KS, G, G::Kept, N>
