@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
-use processor::{Text, Topology, Utf8, Watermark};
+use processor::{Text, TimestampMs, Topology, Utf8, Watermark};
 
 fn out(driver: &TestDriver) -> Vec<String> {
     driver.read("out").iter().map(|record| record.value_str().to_owned()).collect()
@@ -62,4 +62,18 @@ fn versions_go_when_a_later_one_is_old_enough() {
     driver.pipe("payments", Some("usd"), "d", 2_500);
     driver.settle();
     assert_eq!(out(&driver), ["a@1.1", "b@1.2", "c@1.2", "d@1.3"]);
+}
+
+#[test]
+fn a_run_to_the_end_keeps_event_time_and_the_versions() {
+    let mut driver = converted();
+    for (rate, at) in [("1.1", 100), ("1.2", 300)] {
+        driver.pipe("rates", Some("usd"), rate, at);
+    }
+    driver.pipe("payments", Some("usd"), "a", 300);
+    driver.end_of_input();
+    assert_eq!(driver.status()[0].1.watermark, TimestampMs(300), "nothing comes out when a version goes");
+    driver.pipe("payments", Some("usd"), "b", 250);
+    driver.settle();
+    assert_eq!(out(&driver), ["a@1.2", "b@1.1"]);
 }

@@ -60,7 +60,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let rows = VersionSerde(value_serde);
         let wanted: Vec<WantedStore<'_>> = vec![
             ("", version, Box::new(move || Box::new(SortedStore::new(rows.clone())))),
-            ("-ends", "ends of versions".to_owned(), Box::new(|| Box::new(TimerStore::default()))),
+            ("-ends", "ends of versions".to_owned(), Box::new(|| Box::new(TimerStore::quiet()))),
         ];
         let stores = graph.stateful((name, "versioned table"), wanted, &[self.node]);
         let node = graph.last();
