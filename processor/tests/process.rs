@@ -417,3 +417,42 @@ fn a_timer_that_fails_is_left_out_alone() {
     assert_eq!((dead.len(), dead[0].key_str()), (1, "bad"));
     assert_eq!(driver.store("remind-timers").len(), 0);
 }
+
+/// Sets a timer for the time of the record, and says when it fires.
+#[derive(Clone)]
+struct AtOnce;
+
+impl Process<Utf8, Utf8> for AtOnce {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        scope.set_timer(Clock::Event, record.timestamp);
+        if record.value == "wall" {
+            scope.set_timer(Clock::Wall, TimestampMs(scope.wall().0 + 1_000));
+        }
+    }
+
+    fn timer(&mut self, key: &&str, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        match clock {
+            Clock::Event => scope.emit(format!("{key} due {}", at.0)),
+            Clock::Wall => scope.set_timer(Clock::Event, TimestampMs(2)),
+        }
+    }
+}
+
+#[test]
+fn a_timer_whose_time_has_come_waits_for_no_watermark() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8).process("at-once", |_| AtOnce).to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (key, at) in [("a", 10), ("b", 10), ("c", 5)] {
+        driver.pipe("in", Some(key), if key == "c" { "wall" } else { "" }, at);
+        driver.settle();
+    }
+    assert_eq!(read(&driver, "out"), ["a due 10", "b due 10", "c due 5"]);
+    driver.crash();
+    driver.advance_wall(Duration::from_secs(2));
+    driver.end_of_input();
+    assert_eq!(read(&driver, "out")[3..], ["c due 2"], "it was set at the time of day");
+    assert_eq!(driver.store("at-once-timers"), []);
+}

@@ -72,6 +72,11 @@ pub trait Store: Any + Send {
         None
     }
 
+    /// The next event time at which a timer in the store is due. It may have come already.
+    fn next_event_due(&self) -> Option<TimestampMs> {
+        None
+    }
+
     /// Forgets entries some time after they were written. Call it before anything else. Returns whether the store
     /// can do that.
     fn set_ttl(&mut self, _ttl: Ttl) -> bool {

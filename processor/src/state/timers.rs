@@ -162,6 +162,10 @@ impl Store for TimerStore {
         self.timers[Clock::Event as usize].last().filter(|_| !self.is_quiet).map(|place| TimestampMs(place.at))
     }
 
+    fn next_event_due(&self) -> Option<TimestampMs> {
+        self.timers[Clock::Event as usize].first().map(|place| TimestampMs(place.at))
+    }
+
     fn next_wall_due(&self) -> Option<TimestampMs> {
         self.timers[Clock::Wall as usize].first().map(|place| TimestampMs(place.at))
     }

@@ -10,7 +10,8 @@ use kafka_wire::record::{HeadersBuf, RawHeaders, Record, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 
-use super::{Task, context, wall};
+use super::clocks::wall;
+use super::{Task, context};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Failure, Input, Place, Signals, Stop, catch, take_panicked};
 use crate::output::{OutRecord, Output, Route};

@@ -17,6 +17,7 @@
 
 mod calls;
 mod changelogs;
+mod clocks;
 mod ends;
 mod failures;
 mod marks;
@@ -331,6 +332,7 @@ impl Task {
             self.is_touched = true;
             self.forget(Clock::Wall);
             self.signal(|stage, context| stage.tick(context), output)?;
+            self.tell_watermark(false, output)?;
         }
         Ok(())
     }
@@ -522,43 +524,6 @@ impl Task {
         self.changelogs.heard(input, &marks);
         Ok(())
     }
-
-    pub(super) fn advance(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        if self.state.time.advance() { self.watermark_moved(output) } else { Ok(()) }
-    }
-
-    fn watermark_moved(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        self.is_touched = true;
-        self.signal(|stage, context| stage.watermark(context), output)
-    }
-
-    /// Tells the operators the restored watermark before the first record: what was late stays late.
-    fn resume(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        if self.is_resumed {
-            return Ok(());
-        }
-        self.changelogs.check_versions()?;
-        self.is_resumed = true;
-        self.signal(|stage, context| stage.watermark(context), output)
-    }
-
-    /// Tells the stores that forget entries how far a clock has come.
-    fn forget(&mut self, clock: Clock) {
-        let (watermark, wall) = (self.state.time.watermark(), wall(self.wall_at_zero, self.now));
-        let now = if clock == Clock::Event { watermark } else { wall };
-        self.stores.iter_mut().for_each(|store| store.advance_clock(clock, now));
-    }
-
-    fn is_wall_timer_due(&self, now: Moment) -> bool {
-        let wall = wall(self.wall_at_zero, now);
-        self.stores.iter().filter_map(|(_, store)| store.next_wall_due()).any(|due| due <= wall)
-    }
-
-    /// The moment at which the time of day is `at`, rounded up to a millisecond.
-    fn moment_of(&self, at: TimestampMs) -> Moment {
-        let millis = at.0.saturating_sub(self.wall_at_zero.0);
-        Moment::from_millis(u64::try_from(millis).unwrap_or(0))
-    }
 }
 
 fn context<'a>(
@@ -583,11 +548,6 @@ fn context<'a>(
         resume_at: place.offset,
         joints,
     }
-}
-
-/// The time of day at a moment of the owner's clock.
-fn wall(at_zero: TimestampMs, now: Moment) -> TimestampMs {
-    TimestampMs(at_zero.0.saturating_add(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)))
 }
 
 fn shuffle(topology: &Topology, sink: SinkId) -> Option<Shuffle> {
