@@ -432,6 +432,25 @@ fn a_session_that_grows_comes_out_at_its_last_end() {
 }
 
 #[test]
+fn late_records_of_unknown_keys_leave_nothing_in_memory() {
+    let mut driver = counting(SessionWindow::gap(millis(10)), Emit::OnClose);
+    pipe(&mut driver, &[("a", 1_000_000), ("b", 1_000_005)]);
+    driver.settle();
+    let bytes = |driver: &mut TestDriver| driver.status()[0].1.store_bytes;
+    let before = bytes(&mut driver);
+    for number in 0..1_000 {
+        driver.pipe("in", Some(&format!("late {number}")), "", 1);
+    }
+    driver.settle();
+    assert_eq!(driver.status()[0].1.counters.late, 1_000);
+    assert_eq!(bytes(&mut driver), before);
+    // It would end behind the watermark as well, but an open session takes it in.
+    pipe(&mut driver, &[("a", 999_992)]);
+    driver.end_of_input();
+    assert_eq!(out(&driver), ["a 999992..1000010: 2", "b 1000005..1000015: 1"]);
+}
+
+#[test]
 fn a_window_at_the_end_of_time_comes_out() {
     let mut driver = counting(Count::of(1), Emit::OnClose);
     pipe(&mut driver, &[("a", i64::MAX)]);

@@ -119,6 +119,11 @@ impl Windowing for SessionWindow {
         gathering: &mut impl Gathering<A>,
     ) -> bool {
         let end = at.saturating_add(self.gap_ms());
+        let has_ended = due(end) <= store.closed_up_to().0;
+        if has_ended && store.slot(key).is_none() {
+            // A key without a session must not get a place in the store for a late record.
+            return false;
+        }
         let slot = store.slot_for(key);
         let sessions = store.items(slot);
         let touched = touched(sessions, at, end);
@@ -129,7 +134,7 @@ impl Windowing for SessionWindow {
         let first = sessions.get(touched.start).filter(|_| !touched.is_empty()).map(|session| session.at);
         let Some(first) = first else {
             // The record would be in a session that has ended, so it is late, unless an open session takes it in.
-            if due(end) <= store.closed_up_to().0 {
+            if has_ended {
                 return false;
             }
             let begin = || Activity { end, kept: init() };
