@@ -186,3 +186,28 @@ fn a_session_is_in_time_for_the_step_behind_it() {
     assert_eq!(driver.status()[0].1.counters.late, 0);
     assert_eq!(texts(&driver, "out"), ["a 20 1", "b 20 1", "b 40 1"]);
 }
+
+#[test]
+fn results_of_windows_that_wait_are_in_time_for_the_step_behind_them() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .filter(|record| record.key == "a")
+        .window(Tumbling::of(millis(10)))
+        .lateness(millis(20))
+        .count("counts", Emit::AtEnd)
+        .map(|count| count.value.to_string())
+        .window(Tumbling::of(millis(2)))
+        .count("results", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    // The first step does not see the records that move event time.
+    for (key, at) in [("a", 1), ("b", 8), ("b", 12)] {
+        pipe(&mut driver, &[(key, at)]);
+        driver.settle();
+    }
+    driver.end_of_input();
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+    assert_eq!(texts(&driver, "out"), ["a 8 1"]);
+}

@@ -112,7 +112,7 @@ impl Streams {
 }
 
 impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N> {
-    /// Notes the watermark that a later stage has been told: an earlier result would be late there.
+    /// Notes the watermark that a later step has been told: an earlier result would be late there.
     fn not_before(&mut self, watermark: TimestampMs) {
         self.stream_time = self.stream_time.max(watermark);
     }
@@ -462,7 +462,11 @@ where
             self.emit_ended(context.watermark, context)?;
             self.close(context.watermark, context)?;
         }
-        self.results.next.watermark(context)
+        self.results.next.watermark(context)?;
+        if W::CLOCK == Clock::Event {
+            self.results.not_before(context.watermark);
+        }
+        Ok(())
     }
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
