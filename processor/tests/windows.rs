@@ -1,5 +1,7 @@
 //! Kinds of windows, aggregations in them, and the times at which results come out, under the test driver.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
@@ -448,6 +450,38 @@ fn late_records_of_unknown_keys_leave_nothing_in_memory() {
     pipe(&mut driver, &[("a", 999_992)]);
     driver.end_of_input();
     assert_eq!(out(&driver), ["a 999992..1000010: 2", "b 1000005..1000015: 1"]);
+}
+
+#[test]
+fn a_late_record_puts_together_only_the_windows_that_come_out() {
+    const SIZE: u64 = 100;
+    const RECORDS: u64 = 300;
+    let merges = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&merges);
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(Sliding::of(millis(SIZE)).every(millis(1)))
+        .lateness(millis(1))
+        .aggregate_merged(
+            "counts",
+            U64,
+            Emit::AtEnd,
+            || 0,
+            |count, _| *count += 1,
+            move |count, later| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                *count += later;
+            },
+        )
+        .map(|count| *count.value)
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    (0..RECORDS).for_each(|number| driver.pipe("in", Some("a"), "", 1_000 + number as i64));
+    driver.end_of_input();
+    let windows = RECORDS + SIZE - 1;
+    assert_eq!(driver.read("out").len() as u64, windows);
+    let merges = merges.load(Ordering::Relaxed);
+    assert!(merges < 2 * windows * SIZE, "{merges} for {windows} windows");
 }
 
 #[test]

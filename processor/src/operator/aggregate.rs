@@ -250,11 +250,9 @@ where
                 store,
                 key,
                 at,
+                wanted,
                 &mut |kept, later| merging.merge(kept, later),
-                &mut |window, key, kept| match wanted(window) {
-                    true => results.show((window, key, kept), Streams::RESULTS, adding, context),
-                    false => Ok(()),
-                },
+                &mut |window, key, kept| results.show((window, key, kept), Streams::RESULTS, adding, context),
             )
         })
     }
@@ -402,11 +400,12 @@ where
             store,
             key,
             at,
-            &mut |kept, later| merging.merge(kept, later),
-            &mut |window, _, _| {
+            &mut |window| {
                 open.push(window);
-                Ok(())
+                false
             },
+            &mut |kept, later| merging.merge(kept, later),
+            &mut |_, _, _| Ok(()),
         )?;
         Ok(open)
     }

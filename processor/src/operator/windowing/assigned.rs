@@ -74,10 +74,14 @@ impl<W: Windows> Windowing for W {
         store: &WindowStore<A>,
         key: &[u8],
         at: TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         _merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
-        self.assign(at).try_for_each(|window| store.get(window, key).map_or(Ok(()), |kept| show(window, key, kept)))
+        self.assign(at).try_for_each(|window| {
+            let kept = store.get(window, key).filter(|_| wanted(window));
+            kept.map_or(Ok(()), |kept| show(window, key, kept))
+        })
     }
 
     fn only<A: Clone + Send + 'static>(

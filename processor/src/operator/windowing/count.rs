@@ -129,10 +129,11 @@ impl Windowing for Count {
         store: &Self::Store<A>,
         key: &[u8],
         _at: TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         _merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
-        store.get(key).map_or(Ok(()), |open| show(open.window, key, &open.kept))
+        store.get(key).filter(|open| wanted(open.window)).map_or(Ok(()), |open| show(open.window, key, &open.kept))
     }
 
     fn changed<A: Clone + Send + 'static>(

@@ -43,10 +43,11 @@ macro_rules! pass_on {
             store: &Self::Store<A>,
             key: &[u8],
             at: TimestampMs,
+            wanted: &mut dyn FnMut(Window) -> bool,
             merge: &mut dyn FnMut(&mut A, &A),
             show: &mut Show<'_, A>,
         ) -> Result<(), ProcessError> {
-            self.$windows.containing(&store.store, key, at, merge, show)
+            self.$windows.containing(&store.store, key, at, wanted, merge, show)
         }
 
         fn only<A: Clone + Send + 'static>(
@@ -225,7 +226,8 @@ pub trait Windowing: Clone + Send + Sync + 'static {
     /// as possible.
     fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs;
 
-    /// Shows the open windows of a key that contain `at`, earliest first.
+    /// Shows the open windows of a key that contain `at` and that are wanted, earliest first. Only those are put
+    /// together.
     ///
     /// # Errors
     /// The errors of `show`.
@@ -234,6 +236,7 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         store: &Self::Store<A>,
         key: &[u8],
         at: TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError>;
@@ -249,11 +252,7 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
-        let mut show = |window: Window, key: &[u8], kept: &A| match window == wanted {
-            true => show(window, key, kept),
-            false => Ok(()),
-        };
-        self.containing(store, key, TimestampMs(wanted.start), merge, &mut show)
+        self.containing(store, key, TimestampMs(wanted.start), &mut |window| window == wanted, merge, show)
     }
 
     /// Closes the windows that are due at `watermark`, in the order of their ends. Shows each, and whether the open

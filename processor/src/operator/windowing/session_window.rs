@@ -186,12 +186,15 @@ impl Windowing for SessionWindow {
         store: &Self::Store<A>,
         key: &[u8],
         TimestampMs(at): TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         _merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         let Some(slot) = store.slot(key) else { return Ok(()) };
         let session = store.items(slot).iter().find(|session| session.at.0 <= at && at < session.value.end);
-        session.map_or(Ok(()), |session| show(window(session), key, &session.value.kept))
+        session
+            .filter(|session| wanted(window(session)))
+            .map_or(Ok(()), |session| show(window(session), key, &session.value.kept))
     }
 
     fn close<A: Clone + Send + 'static>(

@@ -43,18 +43,20 @@ impl<A> Timing<A> for PaneTiming {
     }
 }
 
-/// Puts a window together from the panes of a key, out of turn, and shows it; not if the window has no pane.
+/// Puts a window together from the panes of a key, out of turn, and shows it; not if the window has no pane, or is not
+/// wanted.
 pub(super) fn show_gathered<A: Clone + Send + 'static>(
     store: &TimedStore<A>,
     slot: u32,
     window: Window,
+    wanted: &mut dyn FnMut(Window) -> bool,
     merge: &mut dyn FnMut(&mut A, &A),
     show: &mut Show<'_, A>,
 ) -> Result<(), ProcessError> {
     let panes = store.items(slot);
     let first = panes.partition_point(|pane| pane.at.0 < window.start);
     let mut inside = panes.range(first..).take_while(|pane| pane.at.0 < window.end);
-    let Some(first) = inside.next() else { return Ok(()) };
+    let Some(first) = inside.next().filter(|_| wanted(window)) else { return Ok(()) };
     let mut kept = first.value.clone();
     inside.for_each(|pane| merge(&mut kept, &pane.value));
     show(window, store.key(slot), &kept)
@@ -116,6 +118,7 @@ impl Windowing for Sliding {
         store: &TimedStore<A>,
         key: &[u8],
         at: TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
@@ -123,7 +126,7 @@ impl Windowing for Sliding {
         let closed_up_to = store.closed_up_to();
         self.windows(at)
             .filter(|window| !window.is_closed_at(closed_up_to))
-            .try_for_each(|window| show_gathered(store, slot, window, merge, show))
+            .try_for_each(|window| show_gathered(store, slot, window, wanted, merge, show))
     }
 
     fn close<A: Clone + Send + 'static>(
@@ -159,6 +162,7 @@ impl Windowing for Sliding {
             let open = self.windows(TimestampMs(pane.at.0)).filter(|window| !window.is_closed_at(closed_up_to));
             windows.extend(open.map(|window| (window.end, slot)));
         }
-        windows.into_iter().try_for_each(|(end, slot)| show_gathered(store, slot, self.ending_at(end), merge, show))
+        let mut show = |(end, slot)| show_gathered(store, slot, self.ending_at(end), &mut |_| true, merge, show);
+        windows.into_iter().try_for_each(&mut show)
     }
 }

@@ -120,6 +120,7 @@ impl Windowing for SlidingByRecord {
         store: &TimedStore<A>,
         key: &[u8],
         TimestampMs(at): TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
@@ -128,7 +129,7 @@ impl Windowing for SlidingByRecord {
         let windows = self.ends_around(store.items(slot), at).into_iter().map(|end| self.ending_at(end));
         windows
             .filter(|window| !window.is_closed_at(closed_up_to))
-            .try_for_each(|window| show_gathered(store, slot, window, merge, show))
+            .try_for_each(|window| show_gathered(store, slot, window, wanted, merge, show))
     }
 
     fn close<A: Clone + Send + 'static>(
@@ -167,6 +168,6 @@ impl Windowing for SlidingByRecord {
         let windows = windows.into_iter().map(|(end, slot)| (self.ending_at(end), slot));
         windows
             .filter(|(window, _)| !window.is_closed_at(closed_up_to))
-            .try_for_each(|(window, slot)| show_gathered(store, slot, window, merge, show))
+            .try_for_each(|(window, slot)| show_gathered(store, slot, window, &mut |_| true, merge, show))
     }
 }

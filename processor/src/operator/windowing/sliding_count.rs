@@ -34,6 +34,7 @@ impl<A> Timing<Counted<A>> for ByCount {
 fn show_last<A: Clone + Send + 'static>(
     windows: SlidingCount,
     (store, slot): (&TimedStore<Counted<A>>, u32),
+    wanted: &mut dyn FnMut(Window) -> bool,
     merge: &mut dyn FnMut(&mut A, &A),
     show: &mut Show<'_, A>,
 ) -> Result<(), ProcessError> {
@@ -45,6 +46,9 @@ fn show_last<A: Clone + Send + 'static>(
     for pane in inside {
         merge(&mut gathered.kept, &pane.kept);
         gathered.include(pane.window);
+    }
+    if !wanted(gathered.window) {
+        return Ok(());
     }
     show(gathered.window, store.key(slot), &gathered.kept)
 }
@@ -110,7 +114,7 @@ impl Windowing for SlidingCount {
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         match store.slot(key).filter(|slot| is_complete(*self, store, *slot)) {
-            Some(slot) => show_last(*self, (store, slot), merge, show),
+            Some(slot) => show_last(*self, (store, slot), &mut |_| true, merge, show),
             None => Ok(()),
         }
     }
@@ -120,10 +124,11 @@ impl Windowing for SlidingCount {
         store: &Self::Store<A>,
         key: &[u8],
         _at: TimestampMs,
+        wanted: &mut dyn FnMut(Window) -> bool,
         merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
-        store.slot(key).map_or(Ok(()), |slot| show_last(*self, (store, slot), merge, show))
+        store.slot(key).map_or(Ok(()), |slot| show_last(*self, (store, slot), wanted, merge, show))
     }
 
     fn changed<A: Clone + Send + 'static>(
@@ -136,6 +141,6 @@ impl Windowing for SlidingCount {
         // A window that is complete has come out already.
         let slots = store.changed().map(|(slot, _)| slot).filter(|slot| seen.insert(*slot));
         let mut open = slots.filter(|slot| !is_complete(*self, store, *slot));
-        open.try_for_each(|slot| show_last(*self, (store, slot), merge, show))
+        open.try_for_each(|slot| show_last(*self, (store, slot), &mut |_| true, merge, show))
     }
 }
