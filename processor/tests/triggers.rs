@@ -144,6 +144,51 @@ fn a_window_that_is_purged_begins_anew() {
     assert_eq!(driver.store("counts-trigger"), []);
 }
 
+/// Two records, or what there is ten seconds after the first of them, and then the next two.
+struct Portions {
+    cancels: bool,
+}
+
+impl Trigger for Portions {
+    /// Records so far, and the time of the timer.
+    type State = (u32, i64);
+
+    fn record(&self, scope: &mut TriggerScope<'_, (u32, i64)>) -> TriggerResult {
+        scope.state.0 += 1;
+        if scope.state.0 == 1 {
+            scope.state.1 = scope.wall().0 + 10_000;
+            scope.set_timer(Clock::Wall, TimestampMs(scope.state.1));
+            return TriggerResult::Continue;
+        }
+        let timer = TimestampMs(scope.state.1);
+        assert!(!self.cancels || scope.cancel_timer(Clock::Wall, timer));
+        TriggerResult::FireAndPurge
+    }
+
+    fn timer(&self, _: &mut TriggerScope<'_, (u32, i64)>, _: Clock, _: TimestampMs) -> TriggerResult {
+        TriggerResult::FireAndPurge
+    }
+}
+
+#[test]
+fn a_timer_from_before_a_purge_comes_unless_it_is_cancelled() {
+    for (cancels, after) in [(true, [1, 2]), (false, [2, 2])] {
+        let mut driver = counting(Tumbling::of(millis(1_000)), 0, Portions { cancels });
+        pipe(&mut driver, &[("a", 1), ("a", 2)]);
+        driver.settle();
+        driver.advance_wall(millis(5_000));
+        pipe(&mut driver, &[("a", 3)]);
+        driver.settle();
+        assert_eq!(out(&driver), ["a 0..1000: 2"]);
+        let counts = [(); 2].map(|()| {
+            driver.advance_wall(millis(6_000));
+            driver.settle();
+            out(&driver).len()
+        });
+        assert_eq!(counts, after, "cancels: {cancels}");
+    }
+}
+
 #[test]
 fn early_results_come_by_the_time_of_day() {
     let mut driver = counting(Tumbling::of(millis(1_000)), 0, Early { clock: Clock::Wall, interval_ms: 100 });

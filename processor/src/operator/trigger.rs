@@ -57,7 +57,9 @@ pub trait Trigger: Send + Sync + 'static {
     /// A record has been added to an open window.
     fn record(&self, scope: &mut TriggerScope<'_, Self::State>) -> TriggerResult;
 
-    /// A timer that was set for the window is due. Timers of a window that is closed or was purged are forgotten.
+    /// A timer that was set for the window is due. Timers of a window that is closed, or has had no record since it was
+    /// purged, are forgotten. If it has had one, a timer from before the purge still comes, as in Flink: cancel it
+    /// ([`TriggerScope::cancel_timer`]) where the window is purged.
     fn timer(&self, _scope: &mut TriggerScope<'_, Self::State>, _clock: Clock, _at: TimestampMs) -> TriggerResult {
         TriggerResult::Continue
     }
