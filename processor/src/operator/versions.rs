@@ -2,11 +2,11 @@
 //! record.
 //!
 //! A record sets the row of its key from its event time on, up to that of the next version, and null ends it. It does
-//! not matter in which order versions come. A version goes when a later one of its key is older than the watermark by
-//! the history that the table keeps: no record within that time can find it any more. A task takes the records of the
-//! stream and of the table in the order of their event time, as far as they are in the logs; a record of the stream
-//! that comes later all the same finds the row of its time. A crash undoes versions and results of the open
-//! transaction together.
+//! not matter in which order versions come within the history that the table keeps. A version goes when a later one of
+//! its key is older than the watermark by that history: no record within that time can find it any more. A task takes
+//! the records of the stream and of the table in the order of their event time, as far as they are in the logs; a
+//! record of the stream that comes later all the same finds the row of its time. A crash undoes versions and results of
+//! the open transaction together.
 
 use std::ops::Bound;
 
@@ -49,7 +49,8 @@ impl<A: Clone + Send + 'static> KeepVersions<A> {
         let rows = context.stores.get_mut(self.versions.rows);
         let past = rows.range(&self.due, (Bound::Unbounded, Bound::Included(&sortable(horizon))));
         let mut past: Vec<(TimestampMs, bool)> = past.map(timed).map(|(time, row)| (time, row.is_some())).collect();
-        // The last of them is valid at the horizon; a deleted row need not be known any more.
+        // The last of them is valid at the horizon. A deleted row is not known any more, or each key that ever was
+        // would stay: an older version that comes from now on counts again.
         past.pop_if(|(_, is_row)| *is_row);
         past.iter().for_each(|(time, _)| _ = rows.remove(&self.due, &sortable(*time)));
     }

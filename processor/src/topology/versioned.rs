@@ -46,8 +46,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Declares a table of the values of each key by event time: a record is the row of its key from its time on, up to
     /// that of the next one, in whatever order they come. If values may be missing (`Option`), `None` ends a row.
     ///
-    /// A version is kept until a later one of its key is older than the watermark by `history`. The stores are `name`
-    /// and `<name>-ends`, with changelogs of the job's own.
+    /// A version is kept until a later one of its key is older than the watermark by `history`, and the end of a row
+    /// until it is that old itself. So versions that are further out of order may bring back a row that has ended.
+    /// The stores are `name` and `<name>-ends`, with changelogs of the job's own.
     pub fn to_versioned_table<S, A>(self, name: &str, value_serde: S, history: Duration) -> VersionedTable<KS, A>
     where
         C: Chain<Value: Optional<A>>,
