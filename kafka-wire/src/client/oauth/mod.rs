@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::clock::now_ms;
@@ -137,7 +138,7 @@ impl Sasl {
         } else {
             None
         };
-        let source = Source { credentials, endpoint, tls, kept: Mutex::new(None) };
+        let source = Source { credentials, endpoint, tls, kept: Mutex::new(None), renewal: Mutex::new(None) };
         Ok(Self::custom(Login { source: Arc::new(source) }))
     }
 }
@@ -168,6 +169,8 @@ struct Source {
     tls: Option<TlsConnector>,
     /// Held while a token is fetched, so that many connections cause one request.
     kept: Mutex<Option<Kept>>,
+    /// The attempt that is under way while the last token is valid. It goes on though nobody waits for it.
+    renewal: Mutex<Option<JoinHandle<Result<Kept, Failed>>>>,
 }
 
 #[derive(Clone)]
@@ -185,7 +188,7 @@ struct Failed {
 }
 
 impl Source {
-    async fn token(&self) -> Result<OAuthToken, String> {
+    async fn token(self: &Arc<Self>) -> Result<OAuthToken, String> {
         let mut kept = self.kept.lock().await;
         let now = Instant::now();
         let valid = kept.as_ref().filter(|kept| kept.end > now);
@@ -193,10 +196,9 @@ impl Source {
             return Ok(valid.token.clone());
         }
         let fetched = match valid {
-            // One attempt is enough while there is something to go on with.
-            Some(valid) => match self.fetch(RENEWAL_TIMEOUT).await {
+            Some(valid) => match self.renew().await {
                 Ok(fetched) => fetched,
-                Err(Failed { reason, .. }) => {
+                Err(reason) => {
                     tracing::warn!(reason, "no new token; the one that is still valid is used");
                     // Those that wait for their turn, and those that come next, do not wait for the issuer as well.
                     let valid = Kept { renew_at: Instant::now() + RENEWAL_PAUSE, ..valid.clone() };
@@ -212,12 +214,28 @@ impl Source {
         Ok(token)
     }
 
+    /// Returns a new token, unless the issuer is slow: then one of the next calls finds it. One attempt is enough while
+    /// there is a valid token.
+    async fn renew(self: &Arc<Self>) -> Result<Kept, String> {
+        let mut renewal = self.renewal.lock().await;
+        let source = Arc::clone(self);
+        let attempt = renewal.get_or_insert_with(|| tokio::spawn(async move { source.fetch().await }));
+        let Ok(ended) = tokio::time::timeout(RENEWAL_TIMEOUT, attempt).await else {
+            return Err(format!("the issuer has not answered for {RENEWAL_TIMEOUT:?}"));
+        };
+        *renewal = None;
+        match ended {
+            Ok(fetched) => fetched.map_err(|Failed { reason, .. }| reason),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Tries until there is a token, an answer that another attempt cannot change, or nobody who waits.
     async fn fetch_patiently(&self) -> Result<Kept, String> {
         let mut rng = Rng::from_seed(now_ms().unsigned_abs());
         let mut pause = self.credentials.retry_backoff;
         for attempt in 1.. {
-            match self.fetch(Duration::MAX).await {
+            match self.fetch().await {
                 Ok(fetched) => return Ok(fetched),
                 Err(Failed { reason, is_temporary }) if !is_temporary || attempt == ATTEMPTS => return Err(reason),
                 Err(Failed { reason, .. }) => tracing::debug!(reason, attempt, "no token: trying again"),
@@ -229,9 +247,9 @@ impl Source {
         unreachable!("the last attempt returns")
     }
 
-    async fn fetch(&self, timeout: Duration) -> Result<Kept, Failed> {
+    async fn fetch(&self) -> Result<Kept, Failed> {
         let started = Instant::now();
-        let (url, timeout) = (&self.credentials.token_endpoint_url, timeout.min(self.credentials.timeout));
+        let (url, timeout) = (&self.credentials.token_endpoint_url, self.credentials.timeout);
         let request = self.endpoint.post(&self.authorization(), &self.body());
         let answered = tokio::time::timeout(timeout, self.endpoint.send(self.tls.as_ref(), &request)).await;
         let temporary = |reason| Failed { reason, is_temporary: true };
@@ -305,7 +323,7 @@ fn lifetime_of(token: &str) -> Option<Duration> {
 const ATTEMPTS: u32 = 5;
 /// Share of a token's time after which it is renewed: the default of `sasl.login.refresh.window.factor`.
 const RENEWAL: f64 = 0.8;
-/// Time of a renewal while there is a valid token: well below `connect_timeout`, in which a new connection needs it.
+/// Time that a caller waits for a renewal while there is a valid token: well below `connect_timeout`, in which a new connection needs it.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a renewal that failed.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);

@@ -32,6 +32,10 @@ async fn issuer(script: &'static [(u16, &'static str)]) -> Issuer {
                 held.push(stream);
                 continue;
             }
+            if status == IS_SLOW {
+                tokio::time::sleep(RENEWAL_TIMEOUT + Duration::from_millis(500)).await;
+            }
+            let status = if status == IS_SLOW { 200 } else { status };
             let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
@@ -41,17 +45,20 @@ async fn issuer(script: &'static [(u16, &'static str)]) -> Issuer {
 
 /// In the place of a status: the request is never answered.
 const HANGS: u16 = 0;
+/// In the place of a status: the request is answered a little later than a caller with a valid token waits.
+const IS_SLOW: u16 = 1;
 
 /// As if 80 % of the time of the token were over.
 async fn let_it_age(source: &Source) {
     source.kept.lock().await.as_mut().unwrap().renew_at = Instant::now();
 }
 
-fn source(issuer: &Issuer) -> Source {
+fn source(issuer: &Issuer) -> Arc<Source> {
     let mut credentials = ClientCredentials::new(&issuer.url, "billing", "s3cret");
     credentials.scope = Some("read write".to_owned());
     credentials.retry_backoff = Duration::from_millis(1);
-    Source { endpoint: Endpoint::parse(&issuer.url).unwrap(), credentials, tls: None, kept: Mutex::new(None) }
+    let endpoint = Endpoint::parse(&issuer.url).unwrap();
+    Arc::new(Source { credentials, endpoint, tls: None, kept: Mutex::new(None), renewal: Mutex::new(None) })
 }
 
 #[tokio::test]
@@ -98,6 +105,23 @@ async fn an_issuer_that_hangs_keeps_nobody_from_a_valid_token() {
     let both = async { tokio::join!(source.token(), source.token()) };
     let both = tokio::time::timeout(Duration::from_secs(4), both).await;
     assert_eq!(both, Ok((Ok(OAuthToken::new("one")), Ok(OAuthToken::new("one")))));
+    assert_eq!(issuer.count.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn the_token_of_an_issuer_that_is_slow_is_found_by_the_next_caller() {
+    let script = &[
+        (200, r#"{"access_token":"one","expires_in":3600}"#),
+        (IS_SLOW, r#"{"access_token":"two","expires_in":3600}"#),
+        (503, ""),
+    ];
+    let issuer = issuer(script).await;
+    let source = source(&issuer);
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
+    let_it_age(&source).await;
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
+    let_it_age(&source).await;
+    assert_eq!(source.token().await, Ok(OAuthToken::new("two")));
     assert_eq!(issuer.count.load(Ordering::Relaxed), 2);
 }
 
