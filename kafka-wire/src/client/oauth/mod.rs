@@ -323,7 +323,8 @@ fn lifetime_of(token: &str) -> Option<Duration> {
 const ATTEMPTS: u32 = 5;
 /// Share of a token's time after which it is renewed: the default of `sasl.login.refresh.window.factor`.
 const RENEWAL: f64 = 0.8;
-/// Time that a caller waits for a renewal while there is a valid token: well below `connect_timeout`, in which a new connection needs it.
+/// Time that a caller waits for a renewal while there is a valid token: well below `connect_timeout`, in which a new
+/// connection needs it.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a renewal that failed.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
