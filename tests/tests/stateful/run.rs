@@ -234,7 +234,9 @@ impl Writer {
         writer
     }
 
-    /// Writes so many numbers and rows, one after the other, so that a row is in its topics before a later number.
+    /// Writes so many numbers and rows. A row is in its topics after all numbers before it and before all numbers after
+    /// it, however long the leader of one of the partitions is away: a join waits for numbers that are in their topic,
+    /// and not longer than `max.task.idle.ms` for those that are not.
     async fn write(&mut self, count: usize) {
         let mut key = self.key();
         for _ in 0..count {
@@ -247,6 +249,7 @@ impl Writer {
             let (at, number) = (self.now, self.input.numbers.len() + self.input.rows.len());
             if self.rng.below(4) == 0 {
                 let value = (self.rng.below(4) > 0).then(|| format!("row{number}"));
+                self.flush().await;
                 for topic in self.rows {
                     self.append(topic, key, value.as_deref().map(str::as_bytes), at);
                 }
