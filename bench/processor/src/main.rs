@@ -23,6 +23,7 @@
 //! the same without the first 40 % of the input, so without the start and most of the JIT. RSS is the peak.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::print_stdout, reason = "its report is its output")]
 
 mod alone;
 mod arguments;

@@ -193,7 +193,7 @@ fn new_users(events: &Recorded) -> Expected {
 }
 
 fn sessions(events: &Recorded) -> Expected {
-    let mut times: HashMap<u64, Vec<i64>> = HashMap::new();
+    let mut times: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
     events.bids().for_each(|bid| times.entry(bid.bidder).or_default().push(bid.date_time));
     let mut rows = Vec::new();
     for (bidder, mut times) in times {
