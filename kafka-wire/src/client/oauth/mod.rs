@@ -138,7 +138,7 @@ impl Sasl {
         } else {
             None
         };
-        let source = Source { credentials, endpoint, tls, kept: Mutex::new(None), renewal: Mutex::new(None) };
+        let source = Source { credentials, endpoint, tls, state: Mutex::default() };
         Ok(Self::custom(Login { source: Arc::new(source) }))
     }
 }
@@ -167,10 +167,15 @@ struct Source {
     credentials: ClientCredentials,
     endpoint: Endpoint,
     tls: Option<TlsConnector>,
-    /// Held while a token is fetched, so that many connections cause one request.
-    kept: Mutex<Option<Kept>>,
+    /// Locked while a token is fetched, so that many connections cause one request.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: Option<Kept>,
     /// The attempt that is under way while the last token is valid. It goes on though nobody waits for it.
-    renewal: Mutex<Option<JoinHandle<Result<Kept, Failed>>>>,
+    renewal: Option<JoinHandle<Result<Kept, Failed>>>,
 }
 
 #[derive(Clone)]
@@ -189,35 +194,32 @@ struct Failed {
 
 impl Source {
     async fn token(self: &Arc<Self>) -> Result<OAuthToken, String> {
-        let mut kept = self.kept.lock().await;
+        let mut state = self.state.lock().await;
         let now = Instant::now();
-        let valid = kept.as_ref().filter(|kept| kept.end > now);
-        if let Some(valid) = valid.filter(|valid| valid.renew_at > now) {
-            return Ok(valid.token.clone());
-        }
+        let valid = state.kept.clone().filter(|kept| kept.end > now);
         let fetched = match valid {
-            Some(valid) => match self.renew().await {
+            Some(valid) if valid.renew_at > now => return Ok(valid.token),
+            Some(valid) => match self.renew(&mut state.renewal).await {
                 Ok(fetched) => fetched,
                 Err(reason) => {
                     tracing::warn!(reason, "no new token; the one that is still valid is used");
                     // Those that wait for their turn, and those that come next, do not wait for the issuer as well.
-                    let valid = Kept { renew_at: Instant::now() + RENEWAL_PAUSE, ..valid.clone() };
+                    let valid = Kept { renew_at: Instant::now() + RENEWAL_PAUSE, ..valid };
                     let token = valid.token.clone();
-                    *kept = Some(valid);
+                    state.kept = Some(valid);
                     return Ok(token);
                 }
             },
             None => self.fetch_patiently().await?,
         };
         let token = fetched.token.clone();
-        *kept = Some(fetched);
+        state.kept = Some(fetched);
         Ok(token)
     }
 
     /// Returns a new token, unless the issuer is slow: then one of the next calls finds it. One attempt is enough while
     /// there is a valid token.
-    async fn renew(self: &Arc<Self>) -> Result<Kept, String> {
-        let mut renewal = self.renewal.lock().await;
+    async fn renew(self: &Arc<Self>, renewal: &mut Option<JoinHandle<Result<Kept, Failed>>>) -> Result<Kept, String> {
         let source = Arc::clone(self);
         let attempt = renewal.get_or_insert_with(|| tokio::spawn(async move { source.fetch().await }));
         let Ok(ended) = tokio::time::timeout(RENEWAL_TIMEOUT, attempt).await else {
