@@ -28,14 +28,13 @@ impl<A> Counted<A> {
     /// Notes a record of this time.
     pub(super) fn note(&mut self, at: i64) {
         self.count += 1;
-        self.include(Window { start: at, end: at.saturating_add(1) });
+        self.window = hull(self.window, Window { start: at, end: at.saturating_add(1) });
     }
+}
 
-    /// Makes the span contain another one.
-    pub(super) fn include(&mut self, other: Window) {
-        self.window.start = self.window.start.min(other.start);
-        self.window.end = self.window.end.max(other.end);
-    }
+/// The span of both windows.
+pub(super) fn hull(one: Window, other: Window) -> Window {
+    Window { start: one.start.min(other.start), end: one.end.max(other.end) }
 }
 
 /// Encodes such values: count, start and end of the window (8 bytes each, big endian), then the value.

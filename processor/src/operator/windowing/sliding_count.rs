@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use kafka_wire::types::TimestampMs;
 
-use super::count::{Counted, CountedSerde};
+use super::count::{Counted, CountedSerde, hull};
 use super::{Gathering, Show, Windowing};
 use crate::error::ProcessError;
 use crate::serde::Serde;
@@ -41,16 +41,16 @@ fn show_last<A: Clone + Send + 'static>(
     let panes = store.items(slot);
     let Some(last) = panes.back() else { return Ok(()) };
     let first = windows.first_pane(last.at.0);
-    let mut inside = panes.iter().filter(|pane| pane.at.0 >= first).map(|pane| &pane.value);
-    let Some(mut gathered) = inside.next().cloned() else { return Ok(()) };
-    for pane in inside {
-        merge(&mut gathered.kept, &pane.kept);
-        gathered.include(pane.window);
-    }
-    if !wanted(gathered.window) {
+    let inside = || panes.iter().filter(|pane| pane.at.0 >= first).map(|pane| &pane.value);
+    let Some(window) = inside().map(|pane| pane.window).reduce(hull).filter(|window| wanted(*window)) else {
         return Ok(());
+    };
+    let mut inside = inside();
+    let Some(mut gathered) = inside.next().map(|pane| pane.kept.clone()) else { return Ok(()) };
+    for pane in inside {
+        merge(&mut gathered, &pane.kept);
     }
-    show(gathered.window, store.key(slot), &gathered.kept)
+    show(window, store.key(slot), &gathered)
 }
 
 /// Whether the last record of a key has completed a window.
