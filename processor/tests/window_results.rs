@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
-use processor::topology::BuildError;
+use processor::topology::{BuildError, Builder};
 use processor::{
     Count, Emit, I64, SessionWindow, SessionWindowed, Sliding, Text, TimeWindowed, Topology, Tumbling, U64, Utf8,
     Watermark,
@@ -16,6 +16,18 @@ const fn millis(millis: u64) -> Duration {
 
 fn pipe(driver: &mut TestDriver, records: &[(&str, i64)]) {
     records.iter().for_each(|(key, at)| driver.pipe("in", Some(key), "", *at));
+}
+
+/// The output of a job on these records, each of which is worked off before the next one comes. None may be late.
+fn in_time(job: Builder, records: &[(&str, i64)]) -> Vec<String> {
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for record in records {
+        pipe(&mut driver, std::slice::from_ref(record));
+        driver.settle();
+    }
+    driver.end_of_input();
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+    texts(&driver, "out")
 }
 
 fn texts(driver: &TestDriver, topic: &str) -> Vec<String> {
@@ -176,15 +188,8 @@ fn a_session_is_in_time_for_the_step_behind_it() {
         .count("spans", Emit::OnClose)
         .map(|count| format!("{} {}", count.window.start, count.value))
         .to("out", Utf8, Utf8);
-    let mut driver = TestDriver::new(job.build().expect("a valid job"));
     // The watermark stops at the end of the session of `a`, which is still open there.
-    for (key, at) in [("a", 10), ("b", 20), ("b", 45)] {
-        pipe(&mut driver, &[(key, at)]);
-        driver.settle();
-    }
-    driver.end_of_input();
-    assert_eq!(driver.status()[0].1.counters.late, 0);
-    assert_eq!(texts(&driver, "out"), ["a 20 1", "b 20 1", "b 40 1"]);
+    assert_eq!(in_time(job, &[("a", 10), ("b", 20), ("b", 45)]), ["a 20 1", "b 20 1", "b 40 1"]);
 }
 
 #[test]
@@ -201,13 +206,6 @@ fn results_of_windows_that_wait_are_in_time_for_the_step_behind_them() {
         .count("results", Emit::OnClose)
         .map(|count| format!("{} {}", count.window.start, count.value))
         .to("out", Utf8, Utf8);
-    let mut driver = TestDriver::new(job.build().expect("a valid job"));
     // The first step does not see the records that move event time.
-    for (key, at) in [("a", 1), ("b", 8), ("b", 12)] {
-        pipe(&mut driver, &[(key, at)]);
-        driver.settle();
-    }
-    driver.end_of_input();
-    assert_eq!(driver.status()[0].1.counters.late, 0);
-    assert_eq!(texts(&driver, "out"), ["a 8 1"]);
+    assert_eq!(in_time(job, &[("a", 1), ("b", 8), ("b", 12)]), ["a 8 1"]);
 }

@@ -267,18 +267,25 @@ fn changed(windows_ms: u64, is_raw: bool) -> Topology {
     job.build().expect("a valid job")
 }
 
-#[test]
-fn state_of_a_step_that_was_changed_is_refused_with_the_way_out() {
+/// The records of the changelog of a task that has counted one word.
+fn changelog_of_one_count() -> Vec<Recorded> {
     let (mut counted, mut output) = (task(COUNT), Recorder::default());
     process(&mut counted, 0, &[(100, Some(b"a"), Some(b""))], &mut output).expect("no error");
     before_commit(&mut counted, &mut output).expect("no error");
-    let changelog: Vec<_> = output.0.drain(..).filter(|(sink, ..)| *sink == 1).collect();
+    output.0.into_iter().filter(|(sink, ..)| *sink == 1).collect()
+}
+
+fn restore_all(task: &mut Task, store: StoreId, changelog: &[Recorded]) -> Result<(), ProcessError> {
+    let mut records = changelog.iter();
+    records.try_for_each(|(_, _, key, value)| task.restore(store, key.as_deref().expect("a key"), value.as_deref()))
+}
+
+#[test]
+fn state_of_a_step_that_was_changed_is_refused_with_the_way_out() {
+    let changelog = changelog_of_one_count();
     let restored = |topology: &Topology| {
         let mut task = Task::new(topology, TaskId { sub_topology: COUNT, partition: PartitionId(1) }, &[2]);
-        let restore = |task: &mut Task, (_, _, key, value): &Recorded| {
-            task.restore(StoreId(0), key.as_deref().expect("a key"), value.as_deref())
-        };
-        changelog.iter().try_for_each(|record| restore(&mut task, record)).map(|()| task.status().store_entries)
+        restore_all(&mut task, StoreId(0), &changelog).map(|()| task.status().store_entries)
     };
     assert_eq!(restored(&topology()), Ok(1));
     let error = |topology: &Topology| restored(topology).expect_err("refused").to_string();
@@ -314,20 +321,15 @@ fn extended(has_shuffle: bool) -> Topology {
 
 #[test]
 fn formats_of_shuffles_are_remembered_though_steps_come_later() {
-    let (mut counted, mut output) = (task(COUNT), Recorder::default());
-    process(&mut counted, 0, &[(100, Some(b"a"), Some(b""))], &mut output).expect("no error");
-    before_commit(&mut counted, &mut output).expect("no error");
-    let changelog: Vec<_> = output.0.drain(..).filter(|(sink, ..)| *sink == 1).collect();
+    let changelog = changelog_of_one_count();
     let restored = |topology: &Topology| {
         let reader = topology.reader_of("app-by-value-repartition").expect("a reader").id();
         let mut task = Task::new(topology, TaskId { sub_topology: reader, partition: PartitionId(1) }, &[2, 2]);
         let store = topology.stores().iter().position(|store| store.name == "counts").expect("a store");
-        let restore = |task: &mut Task, (_, _, key, value): &Recorded| {
-            task.restore(StoreId(store), key.as_deref().expect("a key"), value.as_deref())
-        };
-        changelog.iter().try_for_each(|record| restore(&mut task, record)).map(|()| task)
+        restore_all(&mut task, StoreId(store), &changelog).map(|()| task)
     };
 
+    let mut output = Recorder::default();
     let mut merged = restored(&extended(true)).expect("the format of the first shuffle is what it was");
     let versions = |task: &mut Task, output: &mut Recorder| {
         process(task, 1, &[(100, Some(b"a"), Some(b""))], output).expect("no error");
