@@ -8,7 +8,7 @@ use kafka_wire::types::TimestampMs;
 use super::cluster::Cluster;
 use crate::commit::Outcome;
 use crate::topology::{ResetPolicy, Topology};
-use crate::worker::{Completion, End, Operation, Starting};
+use crate::worker::{Completion, End, ForeignOffsets, Operation, Starting};
 
 /// The choice in progress, and the state of its connection to the cluster.
 pub(super) struct Starter {
@@ -25,7 +25,7 @@ impl Starter {
         let topics = topology.external_sources().map(|source| &source.topic);
         let counts: BTreeMap<_, _> = topics.map(|topic| (topic.clone(), cluster.logs.partition_count(topic))).collect();
         let wall = TimestampMs(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
-        let starting = Starting::new(topology, &counts, policy, wall)?;
+        let starting = Starting::new(topology, &counts, policy, ForeignOffsets::Refuse, wall)?;
         Some(Self { starting, epoch: 0, has_offsets: false })
     }
 

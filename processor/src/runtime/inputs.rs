@@ -26,7 +26,8 @@ pub(super) async fn choose_starts(
     counts: &BTreeMap<String, i32>,
     config: &Config,
 ) -> Result<(), Obstacle> {
-    let Some(mut starting) = Starting::new(topology, counts, config.auto_offset_reset, time_of_day()) else {
+    let (policy, foreign) = (config.auto_offset_reset, config.foreign_offsets);
+    let Some(mut starting) = Starting::new(topology, counts, policy, foreign, time_of_day()) else {
         return Ok(());
     };
     let group = GroupMetadata::without_membership(topology.application_id());

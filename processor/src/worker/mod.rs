@@ -44,5 +44,4 @@ pub use membership::Assignment;
 pub use outbox::Outbox;
 pub use place::{Position, Span};
 pub use report::{InputReport, TaskReport, Totals};
-pub use starts::Starting;
-pub use takeover::ForeignOffsets;
+pub use starts::{ForeignOffsets, Starting};

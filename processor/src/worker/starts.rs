@@ -27,6 +27,16 @@ use super::end::{End, Fatal};
 use crate::commit::{OffsetMetadata, Outcome};
 use crate::topology::{ResetPolicy, SourceSpec, StartingOffsets, Topology};
 
+/// The reaction to offsets without our metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignOffsets {
+    /// They end the job: another program has read records that are in no result.
+    #[default]
+    Refuse,
+    /// They are accepted as set on purpose.
+    Accept,
+}
+
 /// The choice of the places at which inputs start, without I/O: [`Starting::next`] tells the operations, one after the
 /// other, and [`Starting::handle`] takes their completions.
 #[derive(Debug)]
@@ -42,6 +52,8 @@ pub struct Starting {
 #[derive(Debug)]
 struct Input {
     place: StartingOffsets,
+    /// Whether offsets that another program has committed are its places. Otherwise the take-over refuses them.
+    takes_foreign: bool,
     /// Its partitions, and whether they are read.
     partitions: Vec<(TopicPartition, bool)>,
     /// The offsets that another program has committed.
@@ -60,21 +72,26 @@ enum Step {
 
 impl Starting {
     /// `None` if no input has a place that has to be chosen. `counts` are the numbers of partitions of the topics,
-    /// `policy` is `auto.offset.reset`, and `wall` the time of day.
+    /// `policy` is `auto.offset.reset`, and `wall` the time of day. `foreign_offsets` is for the inputs that say
+    /// nothing of a place.
     #[must_use]
     pub fn new(
         topology: &Topology,
         counts: &BTreeMap<String, i32>,
         policy: ResetPolicy,
+        foreign_offsets: ForeignOffsets,
         wall: TimestampMs,
     ) -> Option<Self> {
         let mut inputs: BTreeMap<&str, Input> = BTreeMap::new();
         for source in topology.external_sources().filter(|source| !is_table(topology, source)) {
-            let place = source.extent.start.clone().unwrap_or(StartingOffsets::Committed(policy));
+            let (place, takes_foreign) = match &source.extent.start {
+                Some(place) => (place.clone(), matches!(place, StartingOffsets::Committed(_))),
+                None => (StartingOffsets::Committed(policy), foreign_offsets == ForeignOffsets::Accept),
+            };
             if matches!(place, StartingOffsets::Earliest | StartingOffsets::Committed(ResetPolicy::Earliest)) {
                 continue;
             }
-            let new = || Input { place, partitions: Vec::new(), given: BTreeMap::new() };
+            let new = || Input { place, takes_foreign, partitions: Vec::new(), given: BTreeMap::new() };
             let count = counts.get(&source.topic).copied().unwrap_or_default();
             let partition = |id| (TopicPartition::new(source.topic.as_str(), id), source.extent.has(id));
             let partitions = (0..count).map(PartitionId).map(partition);
@@ -196,13 +213,10 @@ impl Input {
         self.partitions.iter().filter(|(partition, _)| !self.given.contains_key(partition))
     }
 
-    /// Whether the job has read it. An input that starts at offsets of another program has not because of these.
+    /// Whether the job has read it, or has offsets for the take-over to judge.
     fn is_started(&self) -> bool {
         let is_ours = |given: &CommittedOffset| OffsetMetadata::parse(&given.metadata).is_some();
-        match self.place {
-            StartingOffsets::Committed(_) => self.given.values().any(is_ours),
-            _ => !self.given.is_empty(),
-        }
+        if self.takes_foreign { self.given.values().any(is_ours) } else { !self.given.is_empty() }
     }
 }
 

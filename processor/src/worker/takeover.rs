@@ -21,21 +21,11 @@ use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
 use super::place::{FoundChangelog, Place, Position};
-use super::starts;
+use super::starts::{self, ForeignOffsets};
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
 use crate::output::StoreId;
 use crate::topology::{SourceSpec, StartingOffsets, SubTopology, Topology};
-
-/// The reaction to offsets without our metadata.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ForeignOffsets {
-    /// They end the job: another program has read records that are in no result.
-    #[default]
-    Refuse,
-    /// They are accepted as set on purpose.
-    Accept,
-}
 
 /// Tasks that are taken over together, and the progress of that.
 pub(super) struct Takeover {

@@ -65,7 +65,7 @@ fn job(start: StartingOffsets) -> Topology {
 
 fn starting(start: StartingOffsets) -> Option<Starting> {
     let counts = BTreeMap::from([("t".to_owned(), 2), ("u".to_owned(), 2)]);
-    Starting::new(&job(start), &counts, ResetPolicy::Earliest, TimestampMs(0))
+    Starting::new(&job(start), &counts, ResetPolicy::Earliest, ForeignOffsets::Refuse, TimestampMs(0))
 }
 
 fn committed(offsets: [Option<CommittedOffset>; 2]) -> Completion {
@@ -122,6 +122,25 @@ fn offsets_of_another_program_are_places_where_the_input_says_so() {
     }
     let Some(Operation::Commit { offsets }) = lenient.next() else { panic!("{:?}", lenient.next()) };
     assert_eq!(offsets.iter().map(|(_, committed)| committed.offset.0).collect::<Vec<_>>(), [3, 9]);
+}
+
+#[test]
+fn offsets_of_another_program_are_judged_where_the_input_says_nothing() {
+    let foreign = || [Some(CommittedOffset::new(Offset(3))), None];
+    let mut job = Topology::builder("job");
+    job.stream("t", Utf8).to("out", Raw, Utf8);
+    let job = job.build().expect("a valid job");
+    let counts = BTreeMap::from([("t".to_owned(), 2)]);
+    for policy in [ResetPolicy::Latest, ResetPolicy::None, ResetPolicy::ByDuration(Duration::from_secs(1))] {
+        let starting =
+            |foreign| Starting::new(&job, &counts, policy, foreign, TimestampMs(0)).expect("places to choose");
+        let mut strict = starting(ForeignOffsets::Refuse);
+        strict.handle(committed(foreign())).expect("it goes on");
+        assert_eq!(strict.next(), None, "the take-over refuses them");
+        let mut lenient = starting(ForeignOffsets::Accept);
+        lenient.handle(committed(foreign())).expect("it goes on");
+        assert_eq!(lenient.next(), Some(Operation::Recover), "the other partition needs a place");
+    }
 }
 
 #[test]
