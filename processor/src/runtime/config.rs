@@ -291,6 +291,7 @@ impl Config {
             // The key is in the table of a job under another name.
             Some(Key { name, .. }) if KEYS.contains(&name) => self.set(name, value),
             Some(Key { group: "client" | "security", .. }) => self.client.set(key, value).map_err(ConfigError::Client),
+            Some(Key { name, .. }) if DECIDED.contains(&(name, value.trim())) => Ok(()),
             Some(Key { name, .. }) => Err(ConfigError::Decided { key: name }),
             None => self.client.set(key, value).map_err(|error| {
                 // It keeps what may be a part of a secret out of its text.
@@ -384,6 +385,10 @@ impl Config {
         self.client_config().map(drop)
     }
 }
+
+/// Settings with the values that every job has, for files that ask for them.
+const DECIDED: [(&str, &str); 3] =
+    [("acks", "all"), ("enable.idempotence", "true"), ("isolation.level", "read_committed")];
 
 /// Every key that [`Config::set`] accepts, in the order of the fields.
 pub const KEYS: &[&str] = &[
