@@ -45,11 +45,11 @@
 //!
 //! ```no_run
 //! # use kafka_wire::client::Client;
-//! use kafka_wire::client::{GroupConsumer, GroupTransactSession};
+//! use kafka_wire::client::{GroupConsumer, GroupTransactSession, ResetPolicy};
 //! use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 //!
 //! # async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
-//! let orders = GroupConsumer::builder("billing").topics(["orders"]);
+//! let orders = GroupConsumer::builder("billing").topics(["orders"]).auto_offset_reset(ResetPolicy::Earliest);
 //! let mut session = GroupTransactSession::open(client, orders, ProducerConfig::transactional("billing-1")).await?;
 //! loop {
 //!     let order = session.next().await?; // Commits ten times a second what was read together with what was written.

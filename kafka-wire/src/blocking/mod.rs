@@ -4,7 +4,7 @@
 //! use std::time::Duration;
 //!
 //! use kafka_wire::blocking::Client;
-//! use kafka_wire::client::{ClientConfig, GroupConsumer};
+//! use kafka_wire::client::{ClientConfig, GroupConsumer, ResetPolicy};
 //! use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,7 +14,8 @@
 //!     println!("partition {} offset {:?}", written.partition, written.offset);
 //!     producer.close()?;
 //!
-//!     let mut consumer = client.group_consumer(GroupConsumer::builder("billing").topics(["orders"]))?;
+//!     let orders = GroupConsumer::builder("billing").topics(["orders"]).auto_offset_reset(ResetPolicy::Earliest);
+//!     let mut consumer = client.group_consumer(orders)?;
 //!     while let Some(record) = consumer.next(Duration::from_secs(10))? {
 //!         println!("{} @ {}: {:?}", record.partition, record.offset, record.value);
 //!     }

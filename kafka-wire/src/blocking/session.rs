@@ -17,11 +17,11 @@ use crate::producer::ProducerRecord;
 /// ```no_run
 /// # use std::time::Duration;
 /// # use kafka_wire::blocking::Client;
-/// # use kafka_wire::client::{ClientConfig, GroupConsumer};
+/// # use kafka_wire::client::{ClientConfig, GroupConsumer, ResetPolicy};
 /// # use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::connect(ClientConfig::new("127.0.0.1:9092"))?;
-/// let orders = GroupConsumer::builder("billing").topics(["orders"]);
+/// let orders = GroupConsumer::builder("billing").topics(["orders"]).auto_offset_reset(ResetPolicy::Earliest);
 /// let mut session = client.group_transact_session(orders, ProducerConfig::transactional("billing-1"))?;
 /// while let Some(order) = session.next(Duration::from_secs(60))? {
 ///     session.send(ProducerRecord::to("bills").value(&order.value.unwrap_or_default()))?;

@@ -22,12 +22,12 @@ use crate::time::Moment;
 /// results of each record once, whatever crashes or rebalances there are. Source: KIP-98, KIP-447.
 ///
 /// ```no_run
-/// use kafka_wire::client::{Client, ClientConfig, GroupConsumer, GroupTransactSession};
+/// use kafka_wire::client::{Client, ClientConfig, GroupConsumer, GroupTransactSession, ResetPolicy};
 /// use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::connect(ClientConfig::new("localhost:9092")).await?;
-/// let orders = GroupConsumer::builder("billing").topics(["orders"]);
+/// let orders = GroupConsumer::builder("billing").topics(["orders"]).auto_offset_reset(ResetPolicy::Earliest);
 /// let mut session = GroupTransactSession::open(client, orders, ProducerConfig::transactional("billing-1")).await?;
 /// loop {
 ///     let order = session.next().await?;
@@ -35,6 +35,9 @@ use crate::time::Moment;
 /// }
 /// # }
 /// ```
+/// Without `Earliest` a partition of which the group has committed nothing begins at its end, as in every consumer:
+/// records from before the first commit would be in no transaction.
+///
 /// Each process of a group needs a transactional id of its own, and keeps it when it starts again: the new process then
 /// ends the transaction that the old one left open.
 ///
