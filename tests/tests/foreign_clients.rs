@@ -1,14 +1,17 @@
 //! Clients written by others work on every broker: Java's and librdkafka's. On Apache Kafka the test
 //! bodies check themselves.
 
+use std::time::Duration;
+
 use conformance::foreign::{Isolation, confluent, java, java_records, kcat, kcat_records};
 use conformance::reader::{self, KeptRecord, read_to_end};
-use conformance::{TestBroker, on_both_brokers, on_every_broker};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, Producer};
+use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use kafka_wire::client::{Client, ClientConfig, Consumer, ExclusiveProducer, Producer};
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression;
-use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::consumer::{ConsumerConfig, IsolationLevel};
 use kafka_wire::producer::{NewRecord, ProducerConfig, ProducerRecord, TopicHandle, partition_for_key};
-use kafka_wire::types::TimestampMs;
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 on_both_brokers!(
     java_and_kcat_read_what_we_produce,
@@ -46,6 +49,9 @@ async fn kcat_produces_with_every_codec_and_java_reads(broker: TestBroker) {
             return;
         }
     }
+    // A kcat that takes the broker for one without a codec sends its batches uncompressed, and only logs that.
+    let codecs = codecs(&connect(&broker).await, &topic, 500).await;
+    assert!(Compression::ALL.iter().all(|codec| codecs.contains(codec)), "{codecs:?}");
     let Some(records) = java_records(&broker, &topic, Isolation::ReadCommitted, 500).await else { return };
     assert_eq!(without_partition(&records), lines(0..500));
 }
@@ -224,6 +230,23 @@ async fn confluent_kafka_lists_topics_and_subscribes_by_a_pattern(broker: TestBr
     assert_eq!(lines[..2], ["listed", "read 4"], "{printed}");
     let committed = lines[2].strip_prefix("committed ").and_then(|sum| sum.parse().ok());
     assert!(committed.is_some_and(|sum: i64| sum >= 20), "{printed}");
+}
+
+/// The codec of each batch of a topic with three partitions and so many records.
+async fn codecs(client: &Client, topic: &str, record_count: i32) -> Vec<Compression> {
+    let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default());
+    (0..3).for_each(|index| consumer.assign(TopicPartition::new(topic, PartitionId(index)), Offset(0)));
+    let (mut codecs, mut read) = (Vec::new(), 0);
+    while read < record_count {
+        let polled = within("the batches of a topic", Duration::from_secs(60), consumer.poll()).await;
+        let mut fetched = polled.expect("the topic can be read");
+        while let Some(batch) = fetched.next_batch() {
+            let header = batch.expect("a batch of the topic is whole").batch.header;
+            read += header.record_count;
+            codecs.push(header.compression());
+        }
+    }
+    codecs
 }
 
 async fn connect(broker: &TestBroker) -> Client {

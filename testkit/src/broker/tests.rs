@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kafka_wire::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_wire::protocol::header::{RequestHeader, ResponseHeader};
 use kafka_wire::protocol::metadata::MetadataRequest;
+use kafka_wire::protocol::produce::ProduceRequest;
 use kafka_wire::protocol::{ApiKey, ErrorCode, Message, Request};
 use kafka_wire::time::Moment;
 use kafka_wire::wire::{Reader, Str, Writer};
@@ -132,6 +133,25 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
     let newest = *ApiKey::ApiVersions.versions().end();
     assert!(response.api_keys.iter().any(|key| key.api_key == 18 && key.max_version == newest));
+}
+
+#[test]
+fn version_0_of_produce_is_named_and_not_served() {
+    let mut script = Script::new(BrokerConfig::default());
+    let connection = script.connect();
+    for version in ApiKey::ApiVersions.versions() {
+        let mut request = ApiVersionsRequest { client_software_name: Str::from("script"), ..Default::default() };
+        request.client_software_version = Str::from("1");
+        let named = script.context(connection, version, &request).api_keys;
+        let produce = named.iter().find(|key| key.api_key == 0).unwrap();
+        let newest = *ApiKey::Produce.versions().end();
+        // Without a minimum of 0, librdkafka before 2.11.1 does not compress.
+        assert_eq!((produce.min_version, produce.max_version), (0, newest), "version {version}");
+    }
+    let mut frame = encode(3, 1, &ProduceRequest::default()).to_vec();
+    frame[3] = 0;
+    script.core.handle_frame(script.now, connection, Bytes::from(frame));
+    assert!(script.is_closed(connection));
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn keys() -> Vec<ApiVersion> {
     let mut keys: Vec<_> = served()
         .map(|(api, versions)| ApiVersion {
             api_key: key(api),
-            min_version: *versions.start(),
+            min_version: if api == ApiKey::Produce { PRODUCE_MIN_VERSION } else { *versions.start() },
             max_version: *versions.end(),
             ..Default::default()
         })
@@ -85,6 +85,9 @@ fn keys() -> Vec<ApiVersion> {
     keys
 }
 
+/// Lowest version of Produce that clients are told, although none below 3 is served. As in Apache Kafka since 4.0:
+/// librdkafka before 2.11.1 compresses with gzip, snappy and lz4 only for a broker that has version 0 (KAFKA-18659).
+const PRODUCE_MIN_VERSION: i16 = 0;
 /// `NodeId` of a client that does not say which node it means to reach.
 const NOT_GIVEN: i32 = -1;
 const TRANSACTION_VERSION: Str = Str::from_static("transaction.version");
