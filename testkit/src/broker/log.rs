@@ -227,7 +227,8 @@ impl Log {
     /// at a border within the log.
     #[must_use]
     pub fn read(&self, offset: Offset, bounds: ReadBounds) -> Read {
-        let segment = self.segments.get(self.segment_at(offset));
+        // The log may start within the first batch of an open transaction; that is the end of the visible records then.
+        let segment = self.segments.get(self.segment_at(offset)).filter(|_| offset < bounds.end_offset);
         let read = segment.and_then(|segment| segment.read(offset, bounds));
         read.unwrap_or(Read { records: Bytes::new(), next_offset: offset })
     }
@@ -237,7 +238,7 @@ impl Log {
     pub fn available_bytes(&self, offset: Offset, end_offset: Offset, enough: usize) -> usize {
         let mut size_bytes = 0;
         for (_, entry) in self.entries_from(offset) {
-            if entry.base_offset >= end_offset || size_bytes >= enough {
+            if entry.base_offset.max(offset) >= end_offset || size_bytes >= enough {
                 break;
             }
             size_bytes += entry.size_bytes();

@@ -161,6 +161,10 @@ fn deleting_moves_the_start_and_drops_whole_batches_and_their_aborts() {
     assert_eq!((log.start_offset(), log.end_offset(), log.last_stable_offset()), (Offset(5), Offset(7), Offset(5)));
     assert_eq!(log.aborted_between(Offset(0), Offset(7)), []);
     assert_eq!(spans(&log.read(Offset(5), bounds(&log, 1))), [(4, 6)]);
+    // The transaction is open: a reader of committed records gets nothing of it, from the middle of its batch either.
+    let committed = ReadBounds { end_offset: log.last_stable_offset(), ..bounds(&log, 10_000) };
+    assert_eq!(log.read(Offset(5), committed), Read { records: Bytes::new(), next_offset: Offset(5) });
+    assert_eq!(log.available_bytes(Offset(5), log.last_stable_offset(), usize::MAX), 0);
     log.delete_before(Offset(2));
     assert_eq!(log.start_offset(), Offset(5));
     log.delete_before(Offset(100));
