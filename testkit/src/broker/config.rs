@@ -83,7 +83,7 @@ pub struct BrokerConfig {
     /// clients see `CONCURRENT_TRANSACTIONS` and `UNSTABLE_OFFSET_COMMIT`, as in a busy cluster.
     pub marker_delay: Duration,
     /// Wall clock time at the broker's [`Moment::ZERO`](kafka_wire::time::Moment::ZERO). The servers set it
-    /// themselves.
+    /// themselves, and again when the date jumps.
     pub start_timestamp: TimestampMs,
     /// Seed of topic ids, member ids and the cluster id. With `None`, a [`Broker`](super::Broker) draws one at its
     /// start, so that no two clusters are the same, and a [`Core`](super::Core) takes 0.

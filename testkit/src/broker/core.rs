@@ -10,6 +10,7 @@ use bytes::Bytes;
 use kafka_wire::protocol::header::RequestHeader;
 use kafka_wire::protocol::{ApiKey, ErrorCode, Message};
 use kafka_wire::time::Moment;
+use kafka_wire::types::TimestampMs;
 use kafka_wire::wire::{Reader, Str};
 use tracing::debug;
 
@@ -143,6 +144,11 @@ impl Core {
     pub fn next_timeout(&self) -> Option<Moment> {
         let delayed = self.delayed.keys().next().map(|&(due, _)| due);
         [delayed, self.state.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// Sets the date at [`Moment::ZERO`], as when the machine has slept. Timeouts do not depend on the date.
+    pub fn set_start_timestamp(&mut self, timestamp: TimestampMs) {
+        self.state.set_start_timestamp(timestamp);
     }
 
     /// Sets how many bytes answers may allocate, until the next call: a Fetch returns no more than that, but at least

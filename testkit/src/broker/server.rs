@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::frame_room::{FrameRoom, PATIENCE};
 use super::frames::{Head, split_frame, write_frame};
@@ -34,7 +34,17 @@ pub(super) struct Server {
     /// Set once, when the broker is to stop; the tasks that have not ended hold its receivers.
     stop: watch::Sender<bool>,
     start: Instant,
+    calendar: Calendar,
     frame_limit_bytes: usize,
+}
+
+/// The date beside a clock that measures time. They go apart when the machine sleeps, for the clock stands still then,
+/// and when the date is corrected.
+#[derive(Debug)]
+struct Calendar {
+    /// Of the machine: tokio's clock runs ahead of it in tests.
+    start: std::time::Instant,
+    date: fn() -> TimestampMs,
 }
 
 /// The core, and the destinations of its outputs.
@@ -60,7 +70,8 @@ struct Line {
 impl Server {
     pub(super) fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
         let seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one("broker"));
-        let config = BrokerConfig { start_timestamp: wall_clock(), seed: Some(seed), ..config };
+        let calendar = Calendar::new();
+        let config = BrokerConfig { start_timestamp: calendar.start_timestamp(), seed: Some(seed), ..config };
         let frame_limit_bytes = config.frame_limit_bytes.min(config.frame_memory_bytes());
         let room = FrameRoom::new(config.frame_memory_bytes());
         let hub = Hub { core: Core::new(config, host, port), lines: BTreeMap::new(), room, scheduled: None };
@@ -70,6 +81,7 @@ impl Server {
             room_freed: Notify::new(),
             stop: watch::Sender::new(false),
             start: Instant::now(),
+            calendar,
             frame_limit_bytes,
         }
     }
@@ -85,6 +97,11 @@ impl Server {
         let now = self.now();
         let room_bytes = hub.room.left_bytes();
         hub.core.set_answer_room(room_bytes);
+        let start_timestamp = self.calendar.start_timestamp();
+        if start_timestamp.0.abs_diff(hub.core.state().start_timestamp().0) >= DATE_TOLERANCE_MS {
+            hub.core.set_start_timestamp(start_timestamp);
+            info!(date = hub.core.state().timestamp_at(now).0, "the date has jumped, as when the machine has slept");
+        }
         let result = change(&mut hub, now);
         let due = hub.deliver(now);
         if due.is_some_and(|due| hub.scheduled.is_none_or(|scheduled| due < scheduled)) {
@@ -321,6 +338,20 @@ impl Server {
     }
 }
 
+impl Calendar {
+    fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "it is compared with the date")]
+        let start = std::time::Instant::now();
+        Self { start, date: wall_clock }
+    }
+
+    /// The date at the start, by the present date and the time since then.
+    fn start_timestamp(&self) -> TimestampMs {
+        let passed = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
+        TimestampMs((self.date)().0.saturating_sub(passed))
+    }
+}
+
 impl Hub {
     /// Hands every output to the task of its connection; returns the core's next timeout.
     fn deliver(&mut self, now: Moment) -> Option<Moment> {
@@ -376,3 +407,25 @@ fn wall_clock() -> TimestampMs {
 const READ_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(1);
+/// The difference from which on the broker follows the date. It is more than the two clocks differ by rounding,
+/// so that dates do not go back and forth.
+const DATE_TOLERANCE_MS: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NIGHT_MS: i64 = 13 * 3_600_000;
+
+    #[tokio::test]
+    async fn the_date_is_right_after_the_machine_has_slept() {
+        let mut server = Server::new(BrokerConfig::default(), "broker", 9092);
+        let ahead_ms =
+            |server: &Server| server.with_hub(|hub, now| hub.core.state().timestamp_at(now).0 - wall_clock().0);
+        assert!(ahead_ms(&server).abs() < 60_000);
+        server.calendar.date = || TimestampMs(wall_clock().0 + NIGHT_MS);
+        assert!((ahead_ms(&server) - NIGHT_MS).abs() < 60_000);
+        server.calendar.date = wall_clock;
+        assert!(ahead_ms(&server).abs() < 60_000);
+    }
+}

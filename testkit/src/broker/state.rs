@@ -41,6 +41,8 @@ pub struct State {
     pub cluster_id: Str,
     /// The present time, as the last event brought it.
     pub now: Moment,
+    /// The date at [`Moment::ZERO`].
+    start_timestamp: TimestampMs,
     /// The topics with their logs.
     pub topics: Topics,
     /// The consumer groups.
@@ -114,6 +116,7 @@ impl State {
         let next_expiration = Moment::ZERO + config.expiration_check_interval;
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, Rng::from_seed(rng.next_u64()));
         Self {
+            start_timestamp: config.start_timestamp,
             config,
             host: Str::from(host),
             port,
@@ -170,7 +173,18 @@ impl State {
     #[must_use]
     pub fn timestamp_at(&self, moment: Moment) -> TimestampMs {
         let passed = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
-        TimestampMs(self.config.start_timestamp.0.saturating_add(passed))
+        TimestampMs(self.start_timestamp.0.saturating_add(passed))
+    }
+
+    /// The date at [`Moment::ZERO`].
+    pub(super) const fn start_timestamp(&self) -> TimestampMs {
+        self.start_timestamp
+    }
+
+    /// Sets the date at [`Moment::ZERO`], and so the present date.
+    pub(super) fn set_start_timestamp(&mut self, timestamp: TimestampMs) {
+        self.start_timestamp = timestamp;
+        self.topics.look_at_once();
     }
 
     /// The name of a request's topic, which the request gives by name or, where its version has ids, by id.
@@ -318,7 +332,7 @@ impl State {
     /// The moment at which the broker's clock shows this date: the present for a past date, `None` for one that
     /// the clock never reaches.
     fn moment_of(&self, date: TimestampMs) -> Option<Moment> {
-        let passed = date.0.saturating_sub(self.config.start_timestamp.0);
+        let passed = date.0.saturating_sub(self.start_timestamp.0);
         let ms = u64::try_from(passed).unwrap_or(0);
         (ms < u64::MAX / NANOS_PER_MS).then(|| Moment::from_millis(ms).max(self.now))
     }

@@ -9,7 +9,7 @@ use kafka_wire::protocol::list_offsets::{ListOffsetsPartition, ListOffsetsReques
 use kafka_wire::protocol::metadata::{MetadataRequest, MetadataRequestTopic};
 use kafka_wire::protocol::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use kafka_wire::record::{BatchBuilder, Batches, RawHeaders, Seal};
-use kafka_wire::types::{ProducerEpoch, ProducerId};
+use kafka_wire::types::{ProducerEpoch, ProducerId, TimestampMs};
 use kafka_wire::wire::Uuid;
 
 use super::*;
@@ -213,6 +213,26 @@ fn damaged_and_foreign_batches_are_refused() {
     check(batch(1, seal((5, 0), 0, true)), ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     check(batch(200_000, Seal::default()), ErrorCode::MESSAGE_TOO_LARGE);
     assert_eq!(append(&mut script, good), Ok(0));
+}
+
+#[test]
+fn records_of_the_present_are_taken_after_the_date_has_jumped() {
+    const HOUR_MS: i64 = 3_600_000;
+    let (start, later) = (TimestampMs(400_000 * HOUR_MS), TimestampMs(400_013 * HOUR_MS));
+    let (mut script, _) = with_topic(BrokerConfig { start_timestamp: start, ..BrokerConfig::default() });
+    let of = |timestamp: TimestampMs| {
+        let mut builder = BatchBuilder::new(256);
+        builder.append(timestamp.0, None, Some(b"value"), RawHeaders::EMPTY).unwrap();
+        builder.seal(Seal::default()).unwrap()
+    };
+    assert_eq!(append(&mut script, of(start)), Ok(0));
+    assert_eq!(append(&mut script, of(later)), Err(ErrorCode::INVALID_TIMESTAMP));
+    script.core.set_start_timestamp(later);
+    assert_eq!(append(&mut script, of(later)), Ok(1));
+    // A date in the future that is corrected does not put the next look at the logs off until then.
+    script.pass(Duration::from_secs(60));
+    script.core.set_start_timestamp(start);
+    assert_eq!(script.core.next_timeout(), Some(script.now));
 }
 
 #[test]

@@ -113,6 +113,12 @@ impl Topics {
         }
     }
 
+    /// Makes a check of every log due, however short ago the last one was by the date, because the date has jumped.
+    pub fn look_at_once(&mut self) {
+        self.upkeep.last = None;
+        self.look_soon();
+    }
+
     /// Makes a check of every log due, because settings have changed.
     pub(super) fn look_soon(&mut self) {
         self.upkeep.schedule(Some(TimestampMs(i64::MIN)));
