@@ -156,9 +156,7 @@ impl Transactions {
             }
             Phase::Empty | Phase::Ended { .. } => {
                 let expected = expected.map(|expected| expected.epoch);
-                if is_exhausted(transaction.producer.epoch)
-                    && expected.is_none_or(|epoch| epoch == transaction.producer.epoch)
-                {
+                if transaction.has_used_up(expected) {
                     self.next_producer_id += 1;
                     transaction.replace_producer(fresh, expected);
                 } else {
@@ -265,7 +263,7 @@ impl Transactions {
             return Ok(producer);
         }
         let next = is_exhausted(producer.epoch).then(|| self.allocate());
-        let bumped = ProducerIdentity { id: producer.id, epoch: ProducerEpoch(producer.epoch.0 + 1) };
+        let bumped = ProducerIdentity { id: producer.id, epoch: ProducerEpoch(producer.epoch.0.saturating_add(1)) };
         let transaction = self.by_id.get_mut(transactional_id).expect("looked up above");
         transaction.last_epoch = Some(producer.epoch);
         transaction.producer = bumped;
@@ -367,6 +365,14 @@ impl Transaction {
         self.last_epoch = expected;
         self.producer.epoch = ProducerEpoch(current.0 + 1);
         Ok(())
+    }
+
+    /// Whether the producer id has to be replaced for a caller that believes to hold the epoch `expected`. After
+    /// a fence the epoch may be the highest, which not even a producer that missed the fence gets.
+    fn has_used_up(&self, expected: Option<ProducerEpoch>) -> bool {
+        let ProducerEpoch(current) = self.producer.epoch;
+        let is_holder = expected.is_none_or(|epoch| epoch == self.producer.epoch);
+        (is_exhausted(self.producer.epoch) && is_holder) || (current == i16::MAX && expected == self.last_epoch)
     }
 
     fn replace_producer(&mut self, fresh: ProducerIdentity, last_epoch: Option<ProducerEpoch>) {

@@ -187,6 +187,34 @@ fn used_up_epochs_bring_a_new_producer_id() {
 }
 
 #[test]
+fn the_highest_epoch_is_never_given_to_a_producer() {
+    for carries_on in [true, false] {
+        let mut script = Script::new(Duration::ZERO);
+        let last = (0..i16::MAX).map(|_| script.init(None).unwrap()).last().unwrap();
+        script.add(last).unwrap();
+        script.pass(TIMEOUT);
+        let fenced = identity(0, i16::MAX);
+        assert_eq!(script.markers(), Some((fenced, false)));
+        let expected = carries_on.then_some(last);
+        let fresh = identity(1, 0);
+        assert_eq!(script.init(expected), Ok(fresh));
+        if carries_on {
+            assert_eq!(script.init(expected), Ok(fresh), "the answer was lost");
+        }
+        assert_eq!(script.add(last), Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
+        script.add(fresh).unwrap();
+        assert_eq!(script.end(fresh, true, EndProtocol::V2), Ok(identity(1, 1)));
+    }
+    // Nor does it harm anybody that guesses it.
+    let mut script = Script::new(Duration::ZERO);
+    let last = (0..i16::MAX).map(|_| script.init(None).unwrap()).last().unwrap();
+    script.add(last).unwrap();
+    script.pass(TIMEOUT);
+    script.markers();
+    assert_eq!(script.end(identity(0, i16::MAX), false, EndProtocol::V2), Ok(identity(1, 0)));
+}
+
+#[test]
 fn an_id_that_is_not_used_is_forgotten_unless_it_has_a_transaction_open() {
     let mut script = Script::new(Duration::ZERO);
     let age = Duration::from_secs(5);
