@@ -415,9 +415,8 @@ impl Group {
         self.offsets.fetch(partition, require_stable)
     }
 
-    /// The partitions that have an offset, committed or pending.
-    #[must_use]
-    pub fn committed_partitions(&self) -> BTreeSet<&PartitionName> {
+    /// The partitions that have a committed offset, in order.
+    pub fn committed_partitions(&self) -> impl Iterator<Item = &PartitionName> {
         self.offsets.partitions()
     }
 }

@@ -1,6 +1,6 @@
 //! Committed offsets of a group, and those that wait for a transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::{LeaderEpoch, Offset, ProducerId};
@@ -38,24 +38,34 @@ pub type Fetched<'a> = Result<Option<&'a CommittedOffset>, ErrorCode>;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offsets {
-    committed: BTreeMap<PartitionName, CommittedOffset>,
+    committed: BTreeMap<PartitionName, Numbered>,
     /// Offsets of open transactions, by producer.
-    pending: BTreeMap<ProducerId, BTreeMap<PartitionName, CommittedOffset>>,
+    pending: BTreeMap<ProducerId, BTreeMap<PartitionName, Numbered>>,
+    /// Number of the last request that committed, in a transaction or without one.
+    last: u64,
 }
+
+/// An offset, and the number of the request that brought it.
+type Numbered = (u64, CommittedOffset);
 
 impl Offsets {
     pub(super) fn commit(&mut self, producer: Option<ProducerId>, offsets: &[(PartitionName, CommittedOffset)]) {
+        self.last += 1;
         let target = match producer {
             Some(producer) => self.pending.entry(producer).or_default(),
             None => &mut self.committed,
         };
-        target.extend(offsets.iter().cloned());
+        target.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), (self.last, offset.clone()))));
     }
 
+    /// Ends a transaction. An offset that was committed after the transaction's own stays, as in Kafka, whose
+    /// `OffsetMetadataManager` compares their places in the log of offsets.
     pub(super) fn end_transaction(&mut self, producer: ProducerId, is_commit: bool) {
         let pending = self.pending.remove(&producer).unwrap_or_default();
-        if is_commit {
-            self.committed.extend(pending);
+        for (partition, offset) in pending.into_iter().filter(|_| is_commit) {
+            if self.committed.get(&partition).is_none_or(|committed| committed.0 < offset.0) {
+                self.committed.insert(partition, offset);
+            }
         }
     }
 
@@ -63,11 +73,12 @@ impl Offsets {
         if require_stable && self.pending.values().any(|offsets| offsets.contains_key(partition)) {
             return Err(ErrorCode::UNSTABLE_OFFSET_COMMIT);
         }
-        Ok(self.committed.get(partition))
+        Ok(self.committed.get(partition).map(|(_, committed)| committed))
     }
 
-    pub(super) fn partitions(&self) -> BTreeSet<&PartitionName> {
-        self.committed.keys().chain(self.pending.values().flat_map(BTreeMap::keys)).collect()
+    /// The partitions that have a committed offset, in order.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &PartitionName> {
+        self.committed.keys()
     }
 
     pub(super) fn forget(&mut self, partition: &PartitionName) {

@@ -333,3 +333,26 @@ fn pending_offsets_are_unstable_until_their_transaction_ends() {
     script.groups.forget_topic("t");
     assert_eq!(fetch(&script, false), Ok(None));
 }
+
+#[test]
+fn a_transaction_that_ends_late_takes_no_newer_commit_back() {
+    let mut script = Script::new();
+    let nobody = Caller { generation: -1, ..Caller::default() };
+    let committed = |script: &Script| {
+        let group = script.groups.group("g").unwrap();
+        assert_eq!(group.committed_partitions().count(), usize::from(group.committed(&place(), false) != Ok(None)));
+        group.committed(&place(), false).map(|found| found.map(|committed| committed.offset.0))
+    };
+    script.groups.commit(script.now, &commit(nobody.clone(), Some(5), 10)).unwrap();
+    assert_eq!(committed(&script), Ok(None));
+    // An administrator, or another producer, commits while the first transaction is open.
+    script.groups.commit(script.now, &commit(nobody.clone(), None, 20)).unwrap();
+    script.groups.end_transaction("g", ProducerId(5), true);
+    assert_eq!(committed(&script), Ok(Some(20)));
+    for (producer, offset) in [(5, 30), (6, 40)] {
+        script.groups.commit(script.now, &commit(nobody.clone(), Some(producer), offset)).unwrap();
+    }
+    script.groups.end_transaction("g", ProducerId(6), true);
+    script.groups.end_transaction("g", ProducerId(5), true);
+    assert_eq!(committed(&script), Ok(Some(40)));
+}

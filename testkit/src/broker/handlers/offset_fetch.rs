@@ -94,10 +94,10 @@ fn find(
     OffsetFetchResponseGroup { group_id: wanted.group_id.clone(), topics: found, error_code: 0, ..Default::default() }
 }
 
-/// Every partition with an offset, grouped by topic.
+/// Every partition with a committed offset, grouped by topic.
 fn everything(state: &State, group: Option<&Group>) -> Vec<OffsetFetchRequestTopics> {
     let mut topics: Vec<OffsetFetchRequestTopics> = Vec::new();
-    for partition in group.map(Group::committed_partitions).unwrap_or_default() {
+    for partition in group.into_iter().flat_map(Group::committed_partitions) {
         match topics.last_mut() {
             Some(last) if last.name == partition.topic => last.partition_indexes.push(partition.partition.0),
             _ => topics.push(OffsetFetchRequestTopics {

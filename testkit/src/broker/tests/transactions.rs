@@ -95,6 +95,14 @@ impl Script {
         self.context(connection, 9, &request).groups[0].topics[0].partitions[0].clone()
     }
 
+    /// Number of topics with committed offsets, when the group is asked for all of them.
+    fn committed_topics(&mut self) -> usize {
+        let connection = self.connect();
+        let group = OffsetFetchRequestGroup { group_id: Str::from(GROUP), topics: None, ..Default::default() };
+        let request = OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() };
+        self.context(connection, 9, &request).groups[0].topics.len()
+    }
+
     fn read_committed(&mut self) -> PartitionData {
         read(self, &committed_only(0))
     }
@@ -122,10 +130,11 @@ fn version_1_needs_partitions_and_groups_added_before_they_are_used() {
     let open = script.read_committed();
     assert_eq!((open.last_stable_offset, open.high_watermark, open.records), (0, 6, Some(Bytes::new())));
     assert_eq!(script.committed_offset().error_code, ErrorCode::UNSTABLE_OFFSET_COMMIT.0);
+    assert_eq!(script.committed_topics(), 0);
     assert_eq!(script.end(4, producer, true), (ErrorCode::NONE, (-1, -1)));
     let done = script.read_committed();
     assert_eq!((done.last_stable_offset, done.high_watermark, done.aborted_transactions), (7, 7, Some(Vec::new())));
-    assert_eq!(script.committed_offset().committed_offset, 7);
+    assert_eq!((script.committed_offset().committed_offset, script.committed_topics()), (7, 1));
 }
 
 #[test]
