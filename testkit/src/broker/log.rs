@@ -148,6 +148,12 @@ impl Log {
         self.producers.has_open(producer_id)
     }
 
+    /// Whether anything is known of this producer here.
+    #[must_use]
+    pub fn knows_producer(&self, producer_id: ProducerId) -> bool {
+        self.producers.epoch(producer_id).is_some()
+    }
+
     /// The producers that have written here, in the order of their ids.
     pub fn producers(&self) -> impl Iterator<Item = ActiveProducer> {
         self.producers.iter()

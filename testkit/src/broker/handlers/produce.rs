@@ -122,8 +122,9 @@ impl Write<'_> {
     }
 
     /// Checks that the partition is in the transaction. Version 12 and later add it with the first write to it
-    /// (KIP-890, part 2). Before, the client has to have added it; the coordinator is asked unless the log has seen
-    /// the transaction already, or the setting `transaction.partition.verification.enable` is off.
+    /// (KIP-890, part 2), which has to be the first of its sequence if the log does not know the producer: an earlier
+    /// one was refused. Before, the client has to have added it; the coordinator is asked unless the log has seen
+    /// the transaction already. If [`VERIFICATION`] is off, neither is checked.
     fn check_transaction(
         &self,
         state: &mut State,
@@ -133,12 +134,16 @@ impl Write<'_> {
     ) -> Result<(), ErrorCode> {
         let id = self.transactional_id.ok_or(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
         let producer = ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch };
-        let is_open =
-            state.topics.partition(topic, partition.0).is_some_and(|found| found.log.has_open_transaction(producer.id));
+        let log = state.topics.partition(topic, partition.0).map(|found| &found.log);
+        let is_open = log.is_some_and(|log| log.has_open_transaction(producer.id));
+        let is_late = header.base_sequence != 0 && !log.is_some_and(|log| log.knows_producer(producer.id));
         let participant = || Participant::Partition(PartitionName { topic: topic.detached(), partition });
         let result = if self.version >= FIRST_THAT_ADDS {
-            state.transactions.add(state.now, id, producer, [participant()])
-        } else if is_open || !broker_configs::is_on(state, "transaction.partition.verification.enable") {
+            state.transactions.add(state.now, id, producer, [participant()]).and_then(|()| {
+                let is_refused = is_late && broker_configs::is_on(state, VERIFICATION);
+                if is_refused { Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) } else { Ok(()) }
+            })
+        } else if is_open || !broker_configs::is_on(state, VERIFICATION) {
             Ok(())
         } else {
             state.transactions.verify(id, producer, &participant())
@@ -220,6 +225,9 @@ const ACKS_LEADER: i16 = 1;
 
 /// The client id of Kafka's own administration client, the only one that may write to internal topics.
 const ADMINISTRATOR: &str = "__admin_client";
+
+/// The setting by which leaders ask the coordinator.
+const VERIFICATION: &str = "transaction.partition.verification.enable";
 
 const FIRST_WITH_ZSTD: i16 = 7;
 const FIRST_WITH_ABORTABLE: i16 = 11;

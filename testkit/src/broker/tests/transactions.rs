@@ -156,6 +156,22 @@ fn version_2_adds_by_use_and_fences_what_comes_late() {
 }
 
 #[test]
+fn the_first_write_of_version_2_begins_its_sequence() {
+    let (mut script, _) = with_topic(BrokerConfig::default());
+    let producer = script.init().unwrap();
+    // The batch before it was refused: it has to wait for that, or neither could ever be written in order.
+    script.core.inject(Rule { api_key: 0, nth: 1, action: Action::Error(ErrorCode::NOT_LEADER_OR_FOLLOWER.0) });
+    assert_eq!(script.write(12, producer, 0), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(script.write(12, producer, 3), ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!((script.write(12, producer, 0), script.write(12, producer, 3)), (ErrorCode::NONE, ErrorCode::NONE));
+    assert_eq!(script.end(5, producer, true).0, ErrorCode::NONE);
+    // Version 1 takes any sequence of a producer that it does not know.
+    let (mut script, _) = with_topic(BrokerConfig { transaction_version: 1, ..BrokerConfig::default() });
+    let producer = script.init().unwrap();
+    assert_eq!((script.add_partition(producer), script.write(11, producer, 3)), (ErrorCode::NONE, ErrorCode::NONE));
+}
+
+#[test]
 fn a_lost_answer_to_end_txn_is_given_again() {
     for (version, is_applied) in [(4, true), (5, true), (4, false), (5, false)] {
         let (mut script, _) = with_topic(BrokerConfig::default());
