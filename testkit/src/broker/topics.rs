@@ -20,6 +20,8 @@ use super::log::{Log, LogSettings};
 pub struct Topics {
     by_name: BTreeMap<Str, Topic>,
     names: BTreeMap<Uuid, Str>,
+    /// The names with a dot or an underscore, as [`unified`] makes them.
+    unified: BTreeSet<String>,
     rng: Rng,
     partition_count: usize,
     partitions_max: usize,
@@ -63,6 +65,7 @@ impl Topics {
         Self {
             by_name: BTreeMap::new(),
             names: BTreeMap::new(),
+            unified: BTreeSet::new(),
             rng,
             partition_count: 0,
             partitions_max,
@@ -74,13 +77,17 @@ impl Topics {
     /// Checks whether such a topic could be created; changes nothing. Returns the number of its partitions.
     ///
     /// # Errors
-    /// `INVALID_TOPIC_EXCEPTION`, `TOPIC_ALREADY_EXISTS`, `INVALID_PARTITIONS` for none or too many.
+    /// `INVALID_TOPIC_EXCEPTION` for an illegal name, and for one that differs from another topic's only in dots and
+    /// underscores; `TOPIC_ALREADY_EXISTS`, `INVALID_PARTITIONS` for none or too many.
     pub fn check(&self, name: &str, partition_count: i32) -> Result<usize, ErrorCode> {
         if !is_legal_name(name) {
             return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
         }
         if self.by_name.contains_key(name) {
             return Err(ErrorCode::TOPIC_ALREADY_EXISTS);
+        }
+        if unified(name).is_some_and(|unified| self.unified.contains(&unified)) {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
         }
         let room = self.partitions_max - self.partition_count;
         usize::try_from(partition_count)
@@ -112,6 +119,7 @@ impl Topics {
         topic.settle();
         self.partition_count += count;
         self.names.insert(id, name.clone());
+        self.unified.extend(unified(&name));
         Ok(self.by_name.entry(name).or_insert(topic))
     }
 
@@ -168,6 +176,9 @@ impl Topics {
         let mut topic = self.by_name.remove(name)?;
         self.forget_logs(&mut topic.partitions);
         self.names.remove(&topic.id);
+        if let Some(unified) = unified(name) {
+            self.unified.remove(&unified);
+        }
         self.partition_count -= topic.partitions.len();
         Some(topic)
     }
@@ -243,6 +254,12 @@ impl Topic {
 pub(super) fn random_bytes(rng: &mut Rng) -> [u8; 16] {
     let number = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()) | 1;
     number.to_be_bytes()
+}
+
+/// A name that has dots or underscores with one in the place of the other, as names of metrics show it. Kafka lets only
+/// one topic have each. `None` for a name without them.
+fn unified(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }
 
 /// Kafka's rule for the names of topics.

@@ -12,6 +12,7 @@ use crate::broker::broker_configs::{self, OF_CLIENT_METRICS, OF_GROUPS};
 use crate::broker::dynamic_configs::Scope;
 use crate::broker::state::{NODE, State};
 use crate::broker::topic_configs::{self, FROM_DEFAULT};
+use crate::broker::topics::is_legal_name;
 
 impl Handler for DescribeConfigsRequest {
     fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeConfigsResponse> {
@@ -80,10 +81,8 @@ fn describe(state: &State, resource: &DescribeConfigsResource) -> Described {
 
 fn of_topic(state: &State, name: &str) -> Described {
     let Some(topic) = state.topics.by_name(name) else {
-        let error = match state.topics.check(name, 1) {
-            Err(ErrorCode::INVALID_TOPIC_EXCEPTION) => ErrorCode::INVALID_TOPIC_EXCEPTION,
-            _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-        };
+        let is_legal = is_legal_name(name);
+        let error = if is_legal { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::INVALID_TOPIC_EXCEPTION };
         return Err((error, String::new()));
     };
     let given = broker_configs::given(state);

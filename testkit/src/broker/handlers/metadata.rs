@@ -12,7 +12,7 @@ use crate::broker::authorized_operations::{self, if_asked};
 use crate::broker::internal_topics::is_internal;
 use crate::broker::log::LEADER_EPOCH;
 use crate::broker::state::{NODE, State};
-use crate::broker::topics::Topic;
+use crate::broker::topics::{Topic, is_legal_name};
 
 impl Handler for MetadataRequest {
     fn handle(self, state: &mut State, client: &Client) -> Handled<MetadataResponse> {
@@ -62,10 +62,8 @@ fn find(state: &mut State, wanted: &MetadataRequestTopic, may_create: bool) -> M
     if may_create && let Some(topic) = state.auto_create(name) {
         return describe(topic);
     }
-    let error = match state.topics.check(name, 1) {
-        Err(ErrorCode::INVALID_TOPIC_EXCEPTION) => ErrorCode::INVALID_TOPIC_EXCEPTION,
-        _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-    };
+    let is_legal = is_legal_name(name);
+    let error = if is_legal { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::INVALID_TOPIC_EXCEPTION };
     unknown(Some(name.clone()), Uuid::ZERO, error)
 }
 

@@ -300,6 +300,10 @@ fn topics_are_created_as_asked_or_by_being_named() {
     assert_eq!(create("none", 0, "retention.ms", "1"), ErrorCode::INVALID_PARTITIONS);
     assert_eq!(create("a/b", 1, "retention.ms", "1"), ErrorCode::INVALID_TOPIC_EXCEPTION);
     assert_eq!(create("typo", 1, "retention.msec", "1"), ErrorCode::INVALID_CONFIG);
+    // Their metrics would have the same names.
+    assert_eq!(create("orders.eu", 1, "retention.ms", "1"), ErrorCode::NONE);
+    assert_eq!(create("orders_eu", 1, "retention.ms", "1"), ErrorCode::INVALID_TOPIC_EXCEPTION);
+    assert_eq!(create("orders-eu", 1, "retention.ms", "1"), ErrorCode::NONE);
     let state = script.core.state();
     assert_eq!(state.topics.by_name("compacted").unwrap().config("cleanup.policy"), Some("compact"));
 
@@ -313,5 +317,14 @@ fn topics_are_created_as_asked_or_by_being_named() {
     assert_eq!(look(Some("new"), Uuid::ZERO, false), (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, 0));
     assert_eq!(look(Some("new"), Uuid::ZERO, true), (ErrorCode::NONE, 1));
     assert_eq!(look(Some("a/b"), Uuid::ZERO, true), (ErrorCode::INVALID_TOPIC_EXCEPTION, 0));
+    assert_eq!(look(Some("orders_eu"), Uuid::ZERO, true), (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, 0));
     assert_eq!(look(None, Uuid([9; 16]), true), (ErrorCode::UNKNOWN_TOPIC_ID, 0));
+
+    // The name is free again once the other topic is gone.
+    let topic = DeleteTopicState { name: Some(Str::from("orders.eu")), topic_id: Uuid::ZERO };
+    script.context(connection, 6, &DeleteTopicsRequest { topics: vec![topic], ..Default::default() });
+    let topic = CreatableTopic { name: Str::from("orders_eu"), num_partitions: 1, ..Default::default() };
+    let topic = CreatableTopic { replication_factor: -1, ..topic };
+    let created = script.context(connection, 7, &CreateTopicsRequest { topics: vec![topic], ..Default::default() });
+    assert_eq!(created.topics[0].error_code, 0);
 }
