@@ -2,6 +2,7 @@
 
 use kafka_wire::protocol::ApiKey;
 use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
+use kafka_wire::wire::Uuid;
 
 use super::*;
 use crate::broker::ConnectionId;
@@ -355,4 +356,30 @@ fn a_transaction_that_ends_late_takes_no_newer_commit_back() {
     script.groups.end_transaction("g", ProducerId(6), true);
     script.groups.end_transaction("g", ProducerId(5), true);
     assert_eq!(committed(&script), Ok(Some(40)));
+}
+
+fn consumer_heartbeat(member: &str, member_epoch: i32) -> ConsumerHeartbeat {
+    let is_join = member_epoch == 0;
+    ConsumerHeartbeat {
+        member_id: Str::from(member),
+        member_epoch,
+        rebalance_timeout: is_join.then_some(REBALANCE),
+        topics: is_join.then(|| vec![Str::from("t")]),
+        owned: is_join.then(Partitions::new),
+        ..ConsumerHeartbeat::default()
+    }
+}
+
+#[test]
+fn a_static_member_keeps_its_name_when_a_heartbeat_leaves_it_out() {
+    let mut script = Script::new();
+    let catalog = Catalog::from([(Str::from("t"), (Uuid([1; 16]), 3))]);
+    let group = Str::from("g");
+    let join = ConsumerHeartbeat { instance_id: Some(Str::from("a")), ..consumer_heartbeat("m", 0) };
+    let joined = script.groups.consumer_heartbeat(script.now, &group, join, &catalog).unwrap();
+    // librdkafka names itself in full requests alone.
+    let next = consumer_heartbeat("m", joined.member_epoch);
+    script.groups.consumer_heartbeat(script.now, &group, next, &catalog).unwrap();
+    let members = &script.groups.group("g").unwrap().consumer().unwrap().members;
+    assert_eq!(members[&Str::from("m")].instance_id.as_deref(), Some("a"));
 }

@@ -77,7 +77,10 @@ impl ConsumerMember {
     pub(super) fn update(&mut self, request: &ConsumerHeartbeat, pattern: Option<Option<Regex>>) -> bool {
         self.client_id = request.client_id.detached();
         self.client_host.clone_from(&request.client_host);
-        self.instance_id = request.instance_id.as_ref().map(Str::detached);
+        // Like the other fields, it is left out of a heartbeat that does not change it.
+        if let Some(instance) = &request.instance_id {
+            self.instance_id = Some(instance.detached());
+        }
         if let Some(rack) = &request.rack_id {
             self.rack_id = Some(rack.detached());
         }
