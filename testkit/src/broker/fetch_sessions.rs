@@ -197,8 +197,10 @@ impl Session {
             }
         }
         for topic in &request.topics {
+            // The session outlives the request, whose frame the name would keep.
+            let name = topic.topic.detached();
             for wanted in &topic.partitions {
-                let key = (topic.topic.clone(), topic.topic_id, wanted.partition);
+                let key = (name.clone(), topic.topic_id, wanted.partition);
                 let has_room = self.partitions.len() < PARTITIONS_MAX;
                 match self.partitions.get_mut(&key) {
                     Some(known) => known.request = wanted.clone(),

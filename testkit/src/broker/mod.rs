@@ -28,6 +28,7 @@ mod handlers;
 pub mod internal_topics;
 pub mod log;
 pub mod partition;
+mod patterns;
 mod pipe;
 pub mod producer_state;
 mod record_rules;

@@ -23,6 +23,7 @@ use regex_lite::Regex;
 
 pub use self::member::ConsumerMember;
 pub(super) use self::member::LEFT_TO_RETURN;
+use crate::broker::patterns;
 
 /// Partitions by topic id.
 pub type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
@@ -223,9 +224,8 @@ impl ConsumerGroup {
         let is_member = self.members.remove(id).is_some();
         if is_member {
             self.instances.retain(|_, owner| owner != id);
+            // The next heartbeat makes the new target, one for all members that have gone by then.
             self.epoch += 1;
-            let catalog = self.topics.clone();
-            self.assign(&catalog);
         }
         is_member
     }
@@ -321,7 +321,7 @@ fn read_pattern(pattern: &Str) -> Result<Option<Regex>, ErrorCode> {
     if pattern.is_empty() {
         return Ok(None);
     }
-    Regex::new(&format!("^(?:{})$", pattern.as_str())).map(Some).map_err(|_| ErrorCode::INVALID_REGULAR_EXPRESSION)
+    patterns::whole(pattern).map(Some).map_err(|_| ErrorCode::INVALID_REGULAR_EXPRESSION)
 }
 
 /// Names of the assignors.

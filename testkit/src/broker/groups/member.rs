@@ -72,8 +72,4 @@ impl Member {
         let known = self.protocols.iter().find(|(name, _)| name.as_str() == protocol);
         known.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
     }
-
-    pub(super) fn supports(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|(name, _)| name.as_str() == protocol)
-    }
 }

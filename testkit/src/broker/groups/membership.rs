@@ -5,6 +5,7 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::time::Moment;
 use kafka_wire::wire::Str;
 
+use super::rebalance::common_protocols;
 use super::{Caller, Commit, Group, Join, Joined, Member, MemberResult, Phase, RequestContext, Sync, Synced};
 
 impl Group {
@@ -242,9 +243,9 @@ impl Group {
         if others().next().is_none() {
             return Ok(());
         }
-        let is_common = |name: &str| others().all(|(_, member)| member.supports(name));
+        let common = common_protocols(others().map(|(_, member)| member));
         if self.protocol_type.as_ref() == Some(&join.protocol_type)
-            && join.protocols.iter().any(|(name, _)| is_common(name))
+            && join.protocols.iter().any(|(name, _)| common.contains(name))
         {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! The moves of a group from one generation to the next.
 
+use std::collections::BTreeSet;
+
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::time::Moment;
 use kafka_wire::wire::Str;
@@ -76,9 +78,9 @@ impl Group {
     /// The assignor that most members prefer among those that all of them support; on a tie, the one
     /// that got a vote first.
     pub(super) fn select_protocol(&self) -> Option<Str> {
-        let is_common = |name: &Str| self.members.values().all(|member| member.supports(name));
+        let common = common_protocols(self.members.values());
         let vote =
-            |member: &Member| member.protocols.iter().map(|(name, _)| name).find(|name| is_common(name)).cloned();
+            |member: &Member| member.protocols.iter().map(|(name, _)| name).find(|name| common.contains(name)).cloned();
         let mut votes: Vec<(Str, usize)> = Vec::new();
         for choice in self.members.values().filter_map(vote) {
             match votes.iter_mut().find(|(name, _)| *name == choice) {
@@ -158,4 +160,16 @@ impl Group {
     fn ids_of(&self, is_meant: impl Fn(&Member) -> bool) -> Vec<Str> {
         self.members.iter().filter(|(_, member)| is_meant(member)).map(|(id, _)| id.clone()).collect()
     }
+}
+
+/// The assignors that all of these members support. Its work does not grow with the square of the lists, which may
+/// have as many names as a request has room for.
+pub(super) fn common_protocols<'a>(mut members: impl Iterator<Item = &'a Member>) -> BTreeSet<&'a Str> {
+    let names = |member: &'a Member| member.protocols.iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    let mut common = members.next().map(names).unwrap_or_default();
+    for member in members {
+        let own = names(member);
+        common.retain(|name| own.contains(name));
+    }
+    common
 }

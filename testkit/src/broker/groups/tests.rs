@@ -276,6 +276,25 @@ fn members_of_another_kind_or_without_a_common_assignor_are_refused() {
 }
 
 #[test]
+fn lists_of_assignors_may_be_long() {
+    let mut script = Script::new();
+    // 100,000 names each, of which only the last is common: by comparing each with each this takes minutes.
+    let list = |prefix: &str| {
+        let names = (0..100_000).map(|number| Str::from(format!("{prefix}{number}"))).chain([Str::from("range")]);
+        names.map(|name| (name, Bytes::new())).collect()
+    };
+    let first = script.join(&Join { protocols: list("a"), ..by_name(None) });
+    let first = script.joined(first);
+    assert_eq!(first.error, ErrorCode::NONE);
+    script.join(&Join { protocols: list("b"), ..by_name(None) });
+    script.join(&Join { member_id: first.member_id, protocols: list("a"), ..by_name(None) });
+    while let Some((_, MemberResult::Join(joined))) = script.groups.poll() {
+        assert_eq!((joined.error, joined.protocol.as_deref()), (ErrorCode::NONE, Some("range")));
+    }
+    assert_eq!(script.groups.group("g").unwrap().generation, 2);
+}
+
+#[test]
 fn a_new_group_waits_for_further_members_if_so_configured() {
     let config = BrokerConfig { group_initial_rebalance_delay: Duration::from_secs(3), ..BrokerConfig::default() };
     let mut script = Script::with(&config);
@@ -382,4 +401,19 @@ fn a_static_member_keeps_its_name_when_a_heartbeat_leaves_it_out() {
     script.groups.consumer_heartbeat(script.now, &group, next, &catalog).unwrap();
     let members = &script.groups.group("g").unwrap().consumer().unwrap().members;
     assert_eq!(members[&Str::from("m")].instance_id.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_pattern_that_is_broken_or_takes_too_much_memory_is_refused() {
+    let catalog = Catalog::new();
+    for (pattern, expected) in [
+        ("t.*", None),
+        ("a)|(b", Some(ErrorCode::INVALID_REGULAR_EXPRESSION)),
+        ("(?:a?){50000}", Some(ErrorCode::INVALID_REGULAR_EXPRESSION)),
+    ] {
+        let mut script = Script::new();
+        let join = ConsumerHeartbeat { topics: None, pattern: Some(Str::from(pattern)), ..consumer_heartbeat("m", 0) };
+        let joined = script.groups.consumer_heartbeat(script.now, &Str::from("g"), join, &catalog);
+        assert_eq!(joined.err().map(|(error, _)| error), expected, "{pattern}");
+    }
 }

@@ -8,16 +8,16 @@ use kafka_wire::protocol::create_topics::{
 };
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Client, Handled, Handler, is_legal_assignment};
+use super::{Client, Handled, Handler, is_legal_assignment, repeated};
 use crate::broker::state::State;
 use crate::broker::topic_configs;
 
 impl Handler for CreateTopicsRequest {
     fn handle(self, state: &mut State, _client: &Client) -> Handled<CreateTopicsResponse> {
-        let is_repeated = |name: &Str| self.topics.iter().filter(|topic| topic.name == *name).count() > 1;
+        let repeated = repeated(self.topics.iter().map(|topic| &topic.name));
         let mut results = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
-            let created = if is_repeated(&topic.name) {
+            let created = if repeated.contains(&topic.name) {
                 Err(ErrorCode::INVALID_REQUEST)
             } else {
                 create(state, topic, self.validate_only)

@@ -1,5 +1,7 @@
 //! DescribeConfigs: lists the settings of topics, of the broker and its loggers, of groups and of client metrics.
 
+use std::collections::BTreeSet;
+
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -16,7 +18,12 @@ use crate::broker::topics::is_legal_name;
 
 impl Handler for DescribeConfigsRequest {
     fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeConfigsResponse> {
-        let results = self.resources.iter().map(|resource| {
+        // Each is told once, however often the request names it: a broker has hundreds of settings.
+        let mut told = BTreeSet::new();
+        let wanted = self.resources.iter().filter(|resource| {
+            told.insert((resource.resource_type, &resource.resource_name, &resource.configuration_keys))
+        });
+        let results = wanted.map(|resource| {
             let mut described = describe(state, resource);
             if let Ok(configs) = &mut described {
                 configs.retain(|config| is_wanted(resource, &config.name));

@@ -1,5 +1,7 @@
 //! DescribeProducers: lists the producers that have written to partitions, and their open transactions there (KIP-664).
 
+use std::collections::BTreeSet;
+
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_producers::{
     DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse,
@@ -47,8 +49,11 @@ fn respond(
     find: impl Fn(&Str, i32) -> Result<Vec<ProducerState>, ErrorCode>,
 ) -> DescribeProducersResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
+    // Each is told once, however often the request names it: a partition may have many producers.
+    let mut told = BTreeSet::new();
     for topic in &request.topics {
-        let partitions = topic.partition_indexes.iter().map(|&partition_index| {
+        let indexes = topic.partition_indexes.iter().filter(|&&index| told.insert((&topic.name, index)));
+        let partitions = indexes.map(|&partition_index| {
             let found = find(&topic.name, partition_index);
             let (error_code, error_message) = code_and_words(found.as_ref().map(|_| ()).map_err(|&error| error));
             PartitionResponse {

@@ -4,9 +4,10 @@
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::list_transactions::{ListTransactionsRequest, ListTransactionsResponse, TransactionState};
 use kafka_wire::wire::Str;
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::Regex;
 
 use super::{Client, Handled, Handler};
+use crate::broker::patterns;
 use crate::broker::state::State;
 use crate::broker::transactions::{Described, STATES};
 
@@ -55,13 +56,7 @@ trait Filters {
 impl Filters for ListTransactionsRequest {
     fn pattern(&self) -> Result<Option<Regex>, regex_lite::Error> {
         let pattern = self.transactional_id_pattern.as_ref().filter(|pattern| !pattern.is_empty());
-        let build = |pattern: &Str| {
-            // The pattern is compiled by itself first: with brackets around it, an invalid pattern could become
-            // a valid one.
-            RegexBuilder::new(pattern).size_limit(PATTERN_LIMIT_BYTES).build()?;
-            RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_LIMIT_BYTES).build()
-        };
-        pattern.map(build).transpose()
+        pattern.map(|pattern| patterns::whole(pattern)).transpose()
     }
 
     fn admits(&self, transaction: &Described<'_>) -> bool {
@@ -73,6 +68,3 @@ impl Filters for ListTransactionsRequest {
         self.duration_filter < 0 || now_ms.saturating_sub(started_ms.unwrap_or(-1)) > self.duration_filter
     }
 }
-
-/// Most memory of a compiled pattern; a larger one counts as invalid.
-const PATTERN_LIMIT_BYTES: usize = 256 * 1024;

@@ -1,5 +1,7 @@
 //! Metadata: the one broker, and the topics with their partitions, all of which it leads.
 
+use std::collections::BTreeSet;
+
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -22,8 +24,11 @@ impl Handler for MetadataRequest {
         let mut topics: Vec<_> = if is_all {
             state.topics.iter().map(describe).collect()
         } else {
-            let wanted = self.topics.unwrap_or_default();
-            wanted.iter().map(|wanted| find(state, wanted, self.allow_auto_topic_creation)).collect()
+            // Each is told once, however often the request names it: a topic may have thousands of partitions.
+            let topics = self.topics.unwrap_or_default();
+            let mut told = BTreeSet::new();
+            let wanted = topics.iter().filter(|topic| told.insert((&topic.name, topic.topic_id)));
+            wanted.map(|wanted| find(state, wanted, self.allow_auto_topic_creation)).collect()
         };
         topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = operations);
         let (host, port) = client.way_to(state);

@@ -34,6 +34,17 @@ fn shown(response: &FetchResponse) -> Vec<i32> {
 }
 
 #[test]
+fn a_session_keeps_nothing_of_its_requests_frames() {
+    let (mut script, _) = with_topic(BrokerConfig::default());
+    let connection = script.connect();
+    let request = FetchRequest { session_epoch: 0, ..fetch(0, 0) };
+    let frame = encode(12, 1, &request);
+    script.core.handle_frame(script.now, connection, frame.clone());
+    assert_ne!(script.answer::<FetchRequest>(connection, 12).session_id, 0);
+    assert!(frame.is_unique());
+}
+
+#[test]
 fn a_session_answers_with_news_alone() {
     let (mut script, topic_id) = with_topic(BrokerConfig::default());
     let connection = script.connect();
