@@ -2,7 +2,7 @@
 
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
-use processor::{Nullable, Partitions, Text, Topology, Utf8};
+use processor::{Nullable, Partitions, Text, Topology, U64, Utf8};
 
 fn out(driver: &TestDriver, topic: &str) -> Vec<String> {
     let value =
@@ -148,4 +148,29 @@ fn the_shuffle_has_as_many_partitions_as_the_other_table() {
     );
     let errors = job.build().expect_err("three and two").to_string();
     assert!(errors.contains("`app-both-subscription-repartition` has 3"), "{errors}");
+}
+
+#[test]
+fn a_row_that_points_nowhere_may_have_a_key_of_another_format() {
+    let mut job = Topology::builder("app");
+    let customers = job.table("customers", "customers", U64, Text);
+    let orders = job.table("orders", "orders", Utf8, Text);
+    orders
+        .left_join_foreign(
+            "left",
+            &customers,
+            (Partitions(2), Text, Text),
+            |order| order.parse().ok(),
+            |order, name| format!("{order}@{}", name.map_or("?", String::as_str)),
+        )
+        .to("out", Utf8, Nullable(Text));
+    let topology = job.build().expect("a valid job");
+    let mut driver = TestDriver::with_partitions(topology, &[("customers", 2), ("orders", 1)]);
+    driver.pipe_to("customers", Route::ByKey, Some(&7_u64.to_be_bytes()), Some(b"Cid"), 1);
+    set(&mut driver, "orders", "o1", Some("nobody"), 2);
+    set(&mut driver, "orders", "o1", Some("7"), 3);
+    set(&mut driver, "orders", "o1", Some("nobody"), 4);
+    set(&mut driver, "orders", "o1", None, 5);
+    assert_eq!(driver.failure(), None);
+    assert_eq!(out(&driver, "out"), ["o1 nobody@?", "o1 7@Cid", "o1 nobody@?", "o1 -"]);
 }

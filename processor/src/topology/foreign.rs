@@ -8,7 +8,7 @@ use crate::operator::{
     ANY_JUMP, AnswerSerde, Answering, AnsweringSpec, Chain, Change, Crossing, NodeId, RecordTime, Reveal, RevealSpec,
     ShownSerde, Source, Subscribe, SubscribeSpec, Subscriber, SubscriberSerde, SubscriptionSerde,
 };
-use crate::serde::{Serde, U64};
+use crate::serde::{Raw, Serde, U64};
 use crate::state::{Handle, KeyValueStore, SortedStore, TimerStore};
 use crate::types::{Owned, Partitions, Reborrow, View};
 
@@ -120,7 +120,8 @@ where
         let format = format!("foreign-key join, key: {}, result: {}", rows.key_serde.name(), result_serde.name());
         let response = graph.shuffle((&format!("{name}-response"), format), partitions, answering);
         let to = crossing(&response, AnswerSerde(result_serde.clone()));
-        let source = source(&subscription, foreign, SubscriptionSerde(row_serde));
+        // The message of a row that points nowhere has the key of that row: the formats of the two keys may differ.
+        let source = source(&subscription, Raw, SubscriptionSerde(row_serde));
         let answer = Answering {
             subscriptions: Stream::new(&shared, source).junction(answering),
             rights: rights.junction(answering),

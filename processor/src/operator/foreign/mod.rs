@@ -38,7 +38,7 @@ use super::two_sided::{self, TwoSided};
 use super::{Chain, Change, Context, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
-use crate::serde::{Serde, SerdeError};
+use crate::serde::{Raw, Serde, SerdeError};
 use crate::state::{Clock, Handle, KeyValueStore, SortedStore, TimerStore};
 use crate::types::{Owned, Rec, View};
 
@@ -171,6 +171,7 @@ where
 /// The declaration of the tasks of the right rows, after the chains of the subscriptions and of the right rows.
 #[derive(Clone)]
 pub struct Answering<C, D, L, R, S, F> {
+    /// With the bytes of foreign keys; the messages of rows that point nowhere have the keys of these rows.
     pub(crate) subscriptions: C,
     pub(crate) rights: D,
     pub(crate) spec: AnsweringSpec<L, R, S>,
@@ -191,7 +192,7 @@ pub struct AnsweringSpec<L, R, S> {
 
 impl<C, D, KF, L, R, B, S, F> Answering<C, D, L, R, S, F>
 where
-    C: Chain<Key = KF, Value = Owned<Subscription<L>>>,
+    C: Chain<Key = Raw, Value = Owned<Subscription<L>>>,
     D: Chain<Key = KF, Value = Owned<Change<R>>>,
     KF: View,
     L: Clone + Send + 'static,
@@ -230,14 +231,14 @@ where
     S: Serde<View = Owned<B>>,
     F: FnMut(&L, Option<&R>) -> Option<B> + Send + 'static,
 {
-    type LeftKey = KF;
+    type LeftKey = Raw;
     type Left = Owned<Subscription<L>>;
     type RightKey = KF;
     type Right = Owned<Change<R>>;
 
     fn left(
         &mut self,
-        record: Rec<'_, KF, Owned<Subscription<L>>>,
+        record: Rec<'_, Raw, Owned<Subscription<L>>>,
         context: &mut Context<'_>,
     ) -> Result<(), ProcessError> {
         let Self { spec, join, .. } = self;
