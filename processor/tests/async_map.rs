@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestClock, TestDriver};
 use processor::error::ProcessError;
-use processor::{CallOptions, Emit, Text, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::output::Route;
+use processor::window::JoinWindow;
+use processor::{CallOptions, Emit, ErrorKind, ErrorPolicy, Text, Topology, Tumbling, U64, Utf8, Watermark};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -173,8 +175,7 @@ fn event_time_waits_for_calls_and_so_does_the_end_of_a_run() {
     let mut driver = TestDriver::new(job.build().expect("a valid job"));
     driver.use_clock(&clock);
     let put = |driver: &mut TestDriver, takes: u64, at: i64| {
-        let route = processor::output::Route::ByKey;
-        driver.pipe_to("in", route, Some(b"k"), Some(&takes.to_be_bytes()), at);
+        driver.pipe_to("in", Route::ByKey, Some(b"k"), Some(&takes.to_be_bytes()), at);
     };
     put(&mut driver, 300, 1);
     put(&mut driver, 100, 2);
@@ -202,4 +203,121 @@ fn a_call_cannot_begin_when_a_commit_has_begun() {
     let errors = job.build().expect_err("two errors").to_string();
     assert!(errors.contains("step `ask`: a step before it puts out results at commits"), "{errors}");
     assert!(errors.contains("step `ask`: at least one call must be allowed"), "{errors}");
+}
+
+/// A call that takes as many ms as the value says.
+async fn wait(clock: TestClock, takes: u64) -> Result<u64, String> {
+    clock.sleep(millis(takes)).await;
+    Ok(takes)
+}
+
+/// Two inputs, `a` and `b`, of one key, with numbers.
+fn put(driver: &mut TestDriver, topic: &str, number: u64, at: i64) {
+    driver.pipe_to(topic, Route::ByKey, Some(b"k"), Some(&number.to_be_bytes()), at);
+}
+
+#[test]
+fn event_time_waits_for_calls_also_behind_a_merge() {
+    let clock = TestClock::default();
+    let mut job = Topology::builder("app");
+    let of_job = clock.clone();
+    let called = job
+        .keyed_stream("a", Utf8, U64)
+        .async_map("wait", CallOptions::unordered(100), move |takes: u64| wait(of_job.clone(), takes));
+    let others = job.keyed_stream("b", Utf8, U64).map(|record| record.value);
+    called
+        .merge(others)
+        .window(Tumbling::of(millis(10)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&clock);
+    put(&mut driver, "a", 300, 1);
+    put(&mut driver, "a", 1, 15);
+    // Event time would reach the end of the first window while a call of it is outstanding.
+    put(&mut driver, "b", 0, 15);
+    driver.advance_wall(millis(500));
+    assert_eq!(out(&driver), ["k 0 1"]);
+    driver.end_of_input();
+    assert_eq!(out(&driver), ["k 0 1", "k 10 2"]);
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
+#[test]
+fn event_time_waits_for_calls_also_behind_a_join() {
+    let clock = TestClock::default();
+    let mut job = Topology::builder("app");
+    let of_job = clock.clone();
+    let called = job
+        .keyed_stream("a", Utf8, U64)
+        .async_map("wait", CallOptions::unordered(100), move |takes: u64| wait(of_job.clone(), takes));
+    let others = job.keyed_stream("b", Utf8, U64).map(|record| record.value);
+    called
+        .join("pairs", others, JoinWindow::within(millis(5)), (U64, U64), |one, other| format!("{one} {other}"))
+        .to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&clock);
+    put(&mut driver, "b", 7, 3);
+    put(&mut driver, "a", 300, 1);
+    put(&mut driver, "a", 1, 50);
+    put(&mut driver, "b", 8, 60);
+    driver.advance_wall(millis(500));
+    assert_eq!(out(&driver), ["k 300 7"]);
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
+#[test]
+fn a_watermark_waits_for_the_calls_that_begin_at_it_also_behind_a_merge() {
+    let clock = TestClock::default();
+    let mut job = Topology::builder("app");
+    let of_job = clock.clone();
+    let called = job
+        .keyed_stream("a", Utf8, U64)
+        .window(Tumbling::of(millis(10)))
+        .count("first", Emit::OnClose)
+        .map(|_| 300_u64)
+        .async_map("wait", CallOptions::unordered(100), move |takes| wait(of_job.clone(), takes));
+    let others = job.keyed_stream("b", Utf8, U64).map(|record| record.value);
+    called
+        .merge(others)
+        .window(Tumbling::of(millis(20)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&clock);
+    put(&mut driver, "a", 0, 1);
+    put(&mut driver, "a", 0, 35);
+    // The first window closes, and its result is on the way when the ends of both windows have been reached.
+    put(&mut driver, "b", 0, 35);
+    driver.advance_wall(millis(500));
+    assert_eq!(out(&driver), ["k 0 1"]);
+    driver.end_of_input();
+    driver.advance_wall(millis(500));
+    driver.settle();
+    assert!(driver.is_finished());
+    assert_eq!(out(&driver), ["k 0 1", "k 20 2"]);
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
+#[test]
+fn an_error_behind_a_result_is_not_that_of_the_result_before() {
+    let outside = Outside::default();
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    let of_job = outside.clone();
+    job.keyed_stream("in", Utf8, Utf8)
+        .map(|record| record.value.to_owned())
+        .async_map("ask", CallOptions::unordered(10), move |value| of_job.clone().call(value))
+        .map(|record| assert_ne!(record.value, "bad"))
+        .count("counts", Emit::EveryUpdate)
+        .map(|count| count.value)
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&outside.clock);
+    // Both results come out at once, and a count is put out before the error.
+    write(&mut driver, &[("a", "1:10"), ("b", "bad:10")]);
+    driver.advance_wall(millis(50));
+    assert!(matches!(driver.failure(), Some(ProcessError::Panicked { .. })), "{:?}", driver.failure());
 }

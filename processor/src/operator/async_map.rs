@@ -6,8 +6,9 @@
 //! Unordered, all calls run side by side and results come out as they come.
 //!
 //! # Time
-//! A watermark passes the step when no call is outstanding, so no result is late by it; that is at each commit at the
-//! latest. The wall clock passes at once.
+//! The event time of the task goes on when no call is outstanding, so no result is late by it, neither in the next step
+//! nor behind a merge; that is at each commit at the latest. The calls that begin at a watermark, for results of
+//! windows, hold that watermark. The wall clock passes at once.
 //!
 //! # Failures
 //! A call that fails, or takes longer than its timeout, is repeated; after the last attempt the job ends. To go on
@@ -147,8 +148,6 @@ struct State<A, R> {
     busy: HashMap<Vec<u8>, VecDeque<Input<A>>>,
     /// Number of records whose result has not come out.
     outstanding: usize,
-    /// A watermark that waits for the outstanding calls.
-    watermark: Option<TimestampMs>,
 }
 
 /// A record that waits for its result.
@@ -183,7 +182,6 @@ impl<A, R> Default for State<A, R> {
             waiting: VecDeque::new(),
             busy: HashMap::new(),
             outstanding: 0,
-            watermark: None,
         }
     }
 }
@@ -263,6 +261,7 @@ where
         };
         self.state.outstanding -= 1;
         context.calls.outstanding -= 1;
+        context.calls.awaited -= 1;
         self.results.emit(&input, value, context)?;
         let Some(key) = input.key.filter(|_| self.options.is_ordered) else { return Ok(None) };
         let next = self.state.busy.get_mut(&key).and_then(VecDeque::pop_front);
@@ -274,6 +273,8 @@ where
 
     /// Handles the end of a call, and begins the one that has waited for it.
     fn end(&mut self, slot: usize, result: Result<B, String>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        // An error of a later step is none of the result that was put out before.
+        context.failures.begin_signal();
         match self.ended(slot, result, context)? {
             Some(next) => self.begin(next, context),
             None => Ok(()),
@@ -360,11 +361,8 @@ where
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        if self.state.outstanding == 0 {
-            return self.results.next.watermark(context);
-        }
-        self.state.watermark = Some(context.watermark);
-        Ok(())
+        // The task tells it again when the calls have ended.
+        if self.state.outstanding == 0 { self.results.next.watermark(context) } else { Ok(()) }
     }
 
     fn resume(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
@@ -372,13 +370,6 @@ where
         self.repeat(context)?;
         self.poll_woken(context)?;
         self.fill(context)?;
-        if self.state.outstanding == 0
-            && let Some(watermark) = self.state.watermark.take()
-        {
-            let present = std::mem::replace(&mut context.watermark, watermark);
-            self.results.next.watermark(context)?;
-            context.watermark = present;
-        }
         self.results.next.resume(context)
     }
 
@@ -403,6 +394,7 @@ where
         context.stores.note_effect();
         self.state.outstanding += 1;
         context.calls.outstanding += 1;
+        context.calls.awaited += 1;
         let mut headers = HeadersBuf::new();
         record.headers.iter().for_each(|(key, value)| headers.push(key, value));
         let (key, timestamp) = (record.raw_key.map(<[u8]>::to_vec), record.timestamp);

@@ -45,6 +45,8 @@ pub struct Calls {
     pub(super) hub: Arc<CallHub>,
     /// Number of records whose result has not come out.
     pub outstanding: usize,
+    /// Number of those whose result goes on to further steps, so that event time waits for it.
+    pub awaited: usize,
     /// Number of those whose call has not begun, because a step has as many calls as it may have.
     pub waiting: usize,
     /// The next time at which a call may have timed out, or is to be repeated.
@@ -55,12 +57,12 @@ impl Calls {
     /// No calls; `hub` is that of the worker.
     #[must_use]
     pub const fn new(hub: Arc<CallHub>) -> Self {
-        Self { hub, outstanding: 0, waiting: 0, next_timeout: None }
+        Self { hub, outstanding: 0, awaited: 0, waiting: 0, next_timeout: None }
     }
 
     /// Forgets all calls.
     pub const fn clear(&mut self) {
-        (self.outstanding, self.waiting, self.next_timeout) = (0, 0, None);
+        (self.outstanding, self.awaited, self.waiting, self.next_timeout) = (0, 0, 0, None);
     }
 
     /// Asks for another look at this time.

@@ -118,7 +118,7 @@ impl Failures {
         Some(excluded.tell(Some(place.2), None))
     }
 
-    /// Forgets the result that was put out last.
+    /// Forgets the result that was put out last: a failure from now on is not its.
     pub const fn begin_signal(&mut self) {
         self.has_current = false;
     }

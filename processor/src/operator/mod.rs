@@ -96,7 +96,7 @@ pub use process::{Output, Process, ProcessSpec, Processing, Scope};
 pub use select_key::SelectKey;
 pub use side::{Side, SideOutlet};
 pub use source::{RecordTime, Source, SourceOperator, TimestampExtractor};
-pub use stage::{Arm, Chain, Head, Junction, Stage, StageBuilder, Stop, TeeMaker, tee};
+pub use stage::{Arm, Chain, Head, Junction, Signal, Stage, StageBuilder, Stop, TeeMaker, tee};
 pub use stamp::{SetHeaders, SetTimestamp};
 pub use step::NodeId;
 pub(crate) use step::{catch, take_panicked};

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use kafka_wire::record::{Record, Records};
 use kafka_wire::types::TimestampMs;
 
+use super::calls::Calls;
 use super::context::{Context, Expected, Input, Joint, Joints, Operator, Signals};
 use super::step::{NodeId, Step};
 use crate::error::ProcessError;
@@ -132,20 +133,41 @@ impl Stage {
     ///
     /// # Errors
     /// The first error of an operator; the remaining operators do not get the signal then.
-    pub fn signal(
+    pub fn signal(&mut self, context: &mut Context<'_>, signal: Signal) -> Result<(), ProcessError> {
+        self.pass(context, signal, |_| true)
+    }
+
+    /// Passes [`Signals::watermark`] to the operators; as long as results of calls to the outside are awaited, not to
+    /// those that such a result may still reach through a merge.
+    ///
+    /// # Errors
+    /// As [`Stage::signal`].
+    pub fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.pass(context, |stage, context| stage.watermark(context), |calls| calls.awaited == 0)
+    }
+
+    fn pass(
         &mut self,
         context: &mut Context<'_>,
-        signal: fn(&mut dyn Signals, &mut Context<'_>) -> Result<(), ProcessError>,
+        signal: Signal,
+        passes_merges: fn(&Calls) -> bool,
     ) -> Result<(), ProcessError> {
         let Self { heads, joints, joint_order, .. } = self;
         let at_work = AtWork::new(joints, context);
         heads.iter_mut().try_for_each(|(_, head)| signal(&mut **head, at_work.context))?;
         // Steps are declared from the sources on: every operator that pushes into a joint has had the signal by then.
-        joint_order
-            .iter()
-            .try_for_each(|(_, index)| at_work.context.with_joint(*index, |joint, context| signal(joint, context)))
+        for (_, index) in &*joint_order {
+            if !passes_merges(at_work.context.calls) {
+                break;
+            }
+            at_work.context.with_joint(*index, |joint, context| signal(joint, context))?;
+        }
+        Ok(())
     }
 }
+
+/// A method of [`Signals`].
+pub type Signal = fn(&mut dyn Signals, &mut Context<'_>) -> Result<(), ProcessError>;
 
 /// Lends the joints of a stage to the context, until its drop: also when the code of the user panics.
 struct AtWork<'s, 'c, 'a> {

@@ -36,7 +36,7 @@ impl Task {
         self.is_touched = true;
         self.calls.next_timeout = None;
         self.signal(|stage, context| stage.resume(context), output)?;
-        self.tell_watermark(false, output)?;
+        self.tell_watermark(output)?;
         let ends = self.calls.outstanding == 0 && std::mem::take(&mut self.ends_later);
         if ends { self.end(output) } else { Ok(()) }
     }

@@ -11,21 +11,27 @@ use crate::state::Clock;
 impl Task {
     /// Advances event time as far as is certain.
     pub(super) fn advance(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        let has_moved = self.state.time.advance();
-        self.tell_watermark(has_moved, output)
+        self.state.time.advance();
+        self.tell_watermark(output)
     }
 
-    /// Tells the operators the watermark, if it has moved or a timer was set for a time that has come.
-    pub(super) fn tell_watermark(&mut self, has_moved: bool, output: &mut dyn Output) -> Result<(), ProcessError> {
-        let watermark = self.state.time.watermark();
-        let is_due = self.stores.iter().filter_map(|(_, store)| store.next_event_due()).any(|due| due <= watermark);
-        if has_moved || is_due { self.watermark_moved(output) } else { Ok(()) }
+    /// Tells the operators the watermark, if it has moved, if some of them were not told it because of calls to the
+    /// outside, or if a timer was set for a time that has come.
+    pub(super) fn tell_watermark(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        let (told, watermark) = (self.state.told, self.state.time.watermark());
+        let is_untold = self.calls.awaited == 0 && (self.is_told_in_part || told < watermark);
+        let is_due = || self.stores.iter().filter_map(|(_, store)| store.next_event_due()).any(|due| due <= told);
+        if is_untold || is_due() { self.watermark_moved(output) } else { Ok(()) }
     }
 
-    /// Tells the operators a watermark that has moved.
+    /// Tells the operators the watermark. While results of calls to the outside are awaited, they would be late by a
+    /// later one: that is told when the last of them has come.
     pub(super) fn watermark_moved(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
-        self.signal(|stage, context| stage.watermark(context), output)
+        if self.calls.awaited == 0 {
+            self.state.told = self.state.time.watermark();
+        }
+        self.signal_watermark(output)
     }
 
     /// Tells the operators the restored watermark before the first record: what was late stays late.
@@ -35,7 +41,8 @@ impl Task {
         }
         self.changelogs.check_versions()?;
         self.is_resumed = true;
-        self.signal(|stage, context| stage.watermark(context), output)
+        self.state.told = self.state.time.watermark();
+        self.signal_watermark(output)
     }
 
     /// Tells the stores that forget entries how far a clock has come.

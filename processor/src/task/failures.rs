@@ -13,7 +13,7 @@ use kafka_wire::types::{Offset, TimestampMs};
 use super::clocks::wall;
 use super::{Task, context};
 use crate::error::{Origin, ProcessError};
-use crate::operator::{Failure, Input, Place, Signals, Stop, catch, take_panicked};
+use crate::operator::{Context, Failure, Input, Place, Signal, Stage, Stop, catch, take_panicked};
 use crate::output::{OutRecord, Output, Route};
 
 /// The limit on warnings of single records.
@@ -123,9 +123,21 @@ impl Task {
         (stopped, max_timestamp)
     }
 
-    pub(super) fn signal(
+    /// Passes a signal to the stage.
+    pub(super) fn signal(&mut self, signal: Signal, output: &mut dyn Output) -> Result<(), ProcessError> {
+        self.pass(|stage, context| stage.signal(context, signal), output)
+    }
+
+    /// Passes the watermark that is told to the stage.
+    pub(super) fn signal_watermark(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        let passed = self.pass(Stage::watermark, output);
+        self.is_told_in_part = self.calls.awaited > 0;
+        passed
+    }
+
+    fn pass(
         &mut self,
-        signal: fn(&mut dyn Signals, &mut crate::operator::Context<'_>) -> Result<(), ProcessError>,
+        pass: impl FnOnce(&mut Stage, &mut Context<'_>) -> Result<(), ProcessError>,
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
         self.failures.begin_signal();
@@ -133,7 +145,7 @@ impl Task {
         let clock = (self.now, wall(self.wall_at_zero, self.now));
         let mut context =
             context(place, clock, &self.state, (&mut self.stores, &mut self.failures, &mut self.calls), output);
-        let result = catch(|| self.stage.signal(&mut context, signal));
+        let result = catch(|| pass(&mut self.stage, &mut context));
         let result = result.unwrap_or_else(|message| {
             let step = String::new();
             Err(ProcessError::Panicked { origin: None, step, message })

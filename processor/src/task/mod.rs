@@ -49,7 +49,7 @@ use crate::operator::{Calls, Context, Counters, Failures, Joints, Place, Stage, 
 use crate::output::{Output, SinkId, StoreId};
 use crate::state::{AT_ONCE, Clock, Globals, Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
-use crate::watermark::{InputKind, Mark, TaskTime, decode_marks};
+use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
 
 /// A sub-topology on one partition number. The module describes how it is driven.
 pub struct Task {
@@ -79,6 +79,8 @@ pub struct Task {
     is_touched: bool,
     /// The calls to the outside of the open transaction.
     calls: Calls,
+    /// Whether steps behind calls to the outside have not been told the last watermark.
+    is_told_in_part: bool,
     /// Whether all inputs have ended, and windows are closed when no call is outstanding.
     ends_later: bool,
     state: RollbackState,
@@ -103,6 +105,9 @@ struct InputSpec {
 #[derive(Clone)]
 struct RollbackState {
     time: TaskTime,
+    /// The watermark that the operators know. It stays behind that of `time` while results of calls to the outside are
+    /// awaited, and is the same at a commit.
+    told: TimestampMs,
     /// The greatest timestamp seen. Marks and changelog records get it, because their timestamps must
     /// not lie in the future.
     seen: TimestampMs,
@@ -160,6 +165,7 @@ impl Task {
         };
         let state = RollbackState {
             time: TaskTime::new(read.iter().map(kind)),
+            told: NO_WATERMARK,
             seen: TimestampMs(0),
             ended: vec![None; inputs.len()],
             sent: None,
@@ -185,6 +191,7 @@ impl Task {
             is_resumed: false,
             is_touched: false,
             calls: Calls::new(Arc::default()),
+            is_told_in_part: false,
             ends_later: false,
             committed: state.clone(),
             state,
@@ -304,12 +311,12 @@ impl Task {
             sources.iter().try_fold(0_i64, |sum, source| Some(sum.saturating_add(end(source)?.0)))
         };
         let mut time = self.state.time.clone();
-        let has_moved = time.settle(now, |contributor, idle| {
+        time.settle(now, |contributor, idle| {
             let (own, above) = self.sources.of(contributor);
             sum(own) == Some(idle.own) && sum(above) == Some(idle.above)
         });
         self.state.time = time;
-        if has_moved { self.watermark_moved(output) } else { Ok(()) }
+        self.tell_watermark(output)
     }
 
     /// Lets time pass: a source without records becomes idle, a timer is due, and a task whose input ended
@@ -332,7 +339,7 @@ impl Task {
             self.is_touched = true;
             self.forget(Clock::Wall);
             self.signal(|stage, context| stage.tick(context), output)?;
-            self.tell_watermark(false, output)?;
+            self.tell_watermark(output)?;
         }
         Ok(())
     }
@@ -392,8 +399,9 @@ impl Task {
         self.failures.rolled_back();
         self.stage.forget_calls();
         self.calls.clear();
-        self.ends_later = false;
+        (self.is_told_in_part, self.ends_later) = (false, false);
         self.state.clone_from(&self.committed);
+        self.state.told = self.state.time.watermark();
         self.is_touched = false;
     }
 
@@ -533,7 +541,7 @@ fn context<'a>(
     (stores, failures, calls): (&'a mut Stores, &'a mut Failures, &'a mut Calls),
     output: &'a mut dyn Output,
 ) -> Context<'a> {
-    let (watermark, counters, joints) = (state.time.watermark(), state.counters, Joints::default());
+    let (watermark, counters, joints) = (state.told, state.counters, Joints::default());
     Context {
         output,
         stores,
