@@ -302,6 +302,25 @@ fn a_watermark_waits_for_the_calls_that_begin_at_it_also_behind_a_merge() {
 }
 
 #[test]
+fn a_selected_key_orders_the_calls_and_comes_out() {
+    let outside = Outside::default();
+    let mut job = Topology::builder("app");
+    let of_job = outside.clone();
+    job.keyed_stream("in", Utf8, Utf8)
+        .map(|record| record.value.to_owned())
+        .select_key(Text, |record| record.value[..1].to_owned())
+        .async_map("ask", CallOptions::ordered_by_key(10), move |value| of_job.clone().call(value))
+        .to("out", Text, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&outside.clock);
+    write(&mut driver, &[("x", "a1:50"), ("y", "a2:5"), ("x", "b1:20")]);
+    assert_eq!(outside.seen(|seen| seen.begun.clone()), ["a1", "b1"], "calls of the new key wait for each other");
+    driver.advance_wall(millis(200));
+    assert_eq!(driver.failure(), None);
+    assert_eq!(out(&driver), ["b b1", "a a1", "a a2"]);
+}
+
+#[test]
 fn an_error_behind_a_result_is_not_that_of_the_result_before() {
     let outside = Outside::default();
     let mut job = Topology::builder("app");

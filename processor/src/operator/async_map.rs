@@ -390,6 +390,18 @@ where
     N: Operator<KS::View, Owned<B>>,
 {
     fn push(&mut self, record: Rec<'_, KS::View, Owned<A>>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let key = match record.raw_key {
+            Some(raw_key) => Some(raw_key.to_vec()),
+            None if self.results.key_serde.is_null(&record.key) => None,
+            // A step before this one has made the key.
+            None => {
+                let mut raw_key = Vec::new();
+                if let Err(cause) = self.results.key_serde.encode(&record.key, &mut raw_key) {
+                    return context.leave_out_unencodable(&self.results.name, cause);
+                }
+                Some(raw_key)
+            }
+        };
         // A record that fails from here on is left out by an abort, which forgets its call.
         context.stores.note_effect();
         self.state.outstanding += 1;
@@ -397,7 +409,7 @@ where
         context.calls.awaited += 1;
         let mut headers = HeadersBuf::new();
         record.headers.iter().for_each(|(key, value)| headers.push(key, value));
-        let (key, timestamp) = (record.raw_key.map(<[u8]>::to_vec), record.timestamp);
+        let timestamp = record.timestamp;
         self.take(Input { key, value: record.value, timestamp, headers, failures: 0 }, context)
     }
 }

@@ -67,7 +67,7 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let key = (self.select)(&record);
         let Rec { value, timestamp, headers, .. } = record;
-        // `build()` refuses steps after this one that need the bytes of the key.
+        // `build()` refuses steps with state after this one, and `async_map` encodes the key.
         self.next.push(Rec { key, value, timestamp, headers, raw_key: None }, context)
     }
 }
