@@ -171,3 +171,23 @@ fn an_event_or_a_match_at_which_the_code_of_the_user_panics_is_left_out() {
     driver.end_of_input();
     assert_eq!(out(&driver, "out"), ["k a1 @3", "k a3 @7"]);
 }
+
+#[test]
+fn a_match_that_fails_takes_none_of_the_same_time_along() {
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    job.keyed_stream("in", Utf8, Text)
+        .pattern(Pattern::begin("a", |_: &String| true))
+        .detect("all", Text, |events| {
+            let event = events.first("a").cloned().unwrap_or_default();
+            assert_ne!(event, "bad");
+            event
+        })
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("in", Some("k"), "bad", 5);
+    driver.pipe("in", Some("k"), "good", 5);
+    driver.end_of_input();
+    assert_eq!(out(&driver, "out"), ["k good @5"]);
+    assert_eq!(driver.status()[0].1.counters.failed, 1);
+}

@@ -149,11 +149,14 @@ where
                 {
                     continue;
                 }
+                // Events have numbers from 0 on. A match is known by the time, the event at which it is found, if there
+                // is one, and its place among the matches of that.
+                let event = if matches!(due, Due::Event(..)) { at.end.saturating_add(1) } else { 0 };
                 store.update((at, slot, due), matcher);
                 for (index, found) in (1..).zip(matcher.found()) {
                     let (key, time) = (store.key(slot), at.start);
-                    // The value of a match is known by the time and its number; events have numbers from 0 on.
-                    if context.begin_result(id, Window { start: time, end: -index }, key) {
+                    let name = event.saturating_mul(1 << 20).saturating_add(index).saturating_neg();
+                    if context.begin_result(id, Window { start: time, end: name }, key) {
                         results.emit(&found, key, TimestampMs(time), context)?;
                     }
                 }
