@@ -426,3 +426,24 @@ fn a_side_without_records_lets_a_join_behind_shuffles_go_on() {
     }
     assert_eq!(values(&driver), ["a-"], "the right side is at 150");
 }
+
+#[test]
+fn a_look_up_finds_what_its_own_record_has_made_whatever_else_takes_the_changes() {
+    let found = |has_changes: bool| {
+        let mut job = Topology::builder("app");
+        let visits = job.keyed_stream("visits", Utf8, Utf8);
+        let counts = visits.clone().count("counts", Emit::EveryUpdate).as_table();
+        visits.join_table(&counts, |_, count| format!("visit {count}")).to("out", Utf8, Utf8);
+        if has_changes {
+            counts.changes().map(|change| change.value.new).to("counts", Utf8, Nullable(U64));
+        }
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        for at in 1..=3 {
+            driver.pipe("visits", Some("ann"), "", at);
+        }
+        driver.settle();
+        out(&driver, "out")
+    };
+    assert_eq!(found(false), ["ann visit 1", "ann visit 2", "ann visit 3"]);
+    assert_eq!(found(true), found(false));
+}

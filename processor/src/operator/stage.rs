@@ -192,7 +192,7 @@ impl Drop for AtWork<'_, '_, '_> {
 pub struct StageBuilder<'t> {
     uses: &'t dyn Fn(NodeId) -> usize,
     tees: &'t BTreeMap<NodeId, TeeMaker>,
-    /// The arms of forks that are not complete yet: a `Vec<Arm<K, V>>` each.
+    /// The arms of forks that are not complete yet, with their first steps: a `Vec<(NodeId, Arm<K, V>)>` each.
     forks: BTreeMap<NodeId, Box<dyn Any>>,
     stage: Stage,
 }
@@ -259,20 +259,26 @@ impl<'t> StageBuilder<'t> {
     }
 
     /// Adds an arm to a fork; returns the joined arms when they are complete.
-    fn arm<K: View, V: View>(&mut self, node: NodeId, count: usize, arm: Arm<K, V>) -> Option<Arm<K, V>> {
-        let arms = self.forks.entry(node).or_insert_with(|| Box::new(Vec::<Arm<K, V>>::new()));
-        let arms = arms.downcast_mut::<Vec<Arm<K, V>>>().expect("the steps after a step take what it gives");
+    fn arm<K: View, V: View>(&mut self, node: NodeId, count: usize, arm: Numbered<Arm<K, V>>) -> Option<Arm<K, V>> {
+        let arms = self.forks.entry(node).or_insert_with(|| Box::new(Vec::<Numbered<Arm<K, V>>>::new()));
+        let arms = arms.downcast_mut::<Vec<Numbered<Arm<K, V>>>>().expect("the steps after a step take what it gives");
         arms.push(arm);
         if arms.len() < count {
             return None;
         }
-        let arms = std::mem::take(arms);
+        let mut arms = std::mem::take(arms);
+        // In the order of their declaration: a look-up finds what a step before it has made of the same record.
+        arms.sort_by_key(|(first, _)| *first);
+        let arms = arms.into_iter().map(|(_, arm)| arm).collect();
         self.forks.remove(&node);
         let TeeMaker(maker) = self.tees.get(&node).expect("a stream that is used twice was cloned");
         let maker = maker.downcast_ref::<fn(Vec<Arm<K, V>>) -> Arm<K, V>>();
         Some(maker.expect("made for the types of this step")(arms))
     }
 }
+
+/// Something that belongs to a step.
+type Numbered<T> = (NodeId, T);
 
 /// Any operator that takes records of these types.
 pub type Arm<K, V> = Box<dyn Operator<K, V>>;
@@ -343,7 +349,7 @@ impl<C: Chain> Chain for Junction<C> {
         match (stage.uses)(self.node) {
             0 | 1 => self.chain.build(next, stage),
             count => {
-                if let Some(all) = stage.arm(self.node, count, Box::new(next)) {
+                if let Some(all) = stage.arm(self.node, count, (self.before, Box::new(next))) {
                     self.chain.build(all, stage);
                 }
             }
