@@ -456,3 +456,37 @@ fn a_timer_whose_time_has_come_waits_for_no_watermark() {
     assert_eq!(read(&driver, "out")[3..], ["c due 2"], "it was set at the time of day");
     assert_eq!(driver.store("at-once-timers"), []);
 }
+
+/// Says whether it knows the key, after a note at a time that is so much later.
+#[derive(Clone)]
+struct Recall {
+    known: ValueState<u64>,
+}
+
+impl Process<Utf8, Utf8> for Recall {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        let later: i64 = record.value.parse().expect("a number");
+        scope.emit_at("note".to_owned(), TimestampMs(record.timestamp.0 + later));
+        let is_known = self.known.get(scope).is_some();
+        self.known.put(scope, 1);
+        scope.emit(format!("{is_known}"));
+    }
+}
+
+#[test]
+fn a_result_at_another_time_moves_no_time_to_live() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .process("recall", |uses| Recall { known: uses.value("known", U64) })
+        .filter(|said| said.value != "note")
+        .to("out", Utf8, Text);
+    job.ttl("recall-known", Ttl::event(Duration::from_millis(50)));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (later, at) in [("0", 100), ("1000", 120), ("0", 1_000), ("-500", 1_010), ("0", 1_020)] {
+        driver.pipe("in", Some("k"), later, at);
+    }
+    driver.settle();
+    assert_eq!(read(&driver, "out"), ["false", "true", "false", "true", "true"]);
+}

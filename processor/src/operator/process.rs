@@ -158,6 +158,9 @@ struct Side<'s, 'c, 'k, K: View, N> {
     raw_key: &'s [u8],
     headers: RawHeaders<'s>,
     step: &'s str,
+    /// The event time at which the step works. Steps behind it may have other ones, so it is told to the stores again
+    /// after each result.
+    time: TimestampMs,
     outlets: &'s [SideOutlet],
     context: &'s mut Context<'c>,
     next: &'s mut N,
@@ -173,6 +176,7 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<
         if self.result.is_ok() {
             let (key, headers, raw_key) = (K::reborrow(self.key), self.headers, Some(self.raw_key));
             self.result = self.next.push(Rec { key, value, timestamp, headers, raw_key }, self.context);
+            self.context.stores.set_time(self.time, self.context.wall);
         }
     }
 
@@ -181,6 +185,7 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<
             let (key, headers, raw_key) = (K::reborrow(self.key), self.headers, Some(self.raw_key));
             let record = Rec { key, value: (), timestamp: TimestampMs(0), headers, raw_key };
             self.result = push(&self.outlets[output], record, self.context);
+            self.context.stores.set_time(self.time, self.context.wall);
         }
     }
 
@@ -268,7 +273,8 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
         let Self { spec, outlets, next, .. } = self;
         let raw_key = record.raw_key.unwrap_or_default();
         let (key, headers, timestamp, step) = (&record.key, record.headers, record.timestamp, spec.name.as_str());
-        let mut side = Side::<KS::View, N> { key, raw_key, headers, step, outlets, context, next, result: Ok(()) };
+        let (time, result) = (timestamp, Ok(()));
+        let mut side = Side::<KS::View, N> { key, raw_key, headers, step, time, outlets, context, next, result };
         run(&mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
         side.result
     }
@@ -291,8 +297,8 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
         let Self { spec, outlets, next, .. } = self;
         let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
         let key = spec.key_serde.decode(raw_key).map_err(bad)?;
-        let (step, result) = (spec.name.as_str(), Ok(()));
-        let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, outlets, context, next, result };
+        let (step, time, result) = (spec.name.as_str(), timestamp, Ok(()));
+        let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, time, outlets, context, next, result };
         run(&key, &mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
         side.result
     }
@@ -314,11 +320,14 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
             if !context.begin_result(timers.id(), span, due) {
                 continue;
             }
-            context.stores.set_time(if clock == Clock::Event { at } else { context.watermark }, context.wall);
+            let time = if clock == Clock::Event { at } else { context.watermark };
+            context.stores.set_time(time, context.wall);
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
             let key = spec.key_serde.decode(due).map_err(bad)?;
             let (raw_key, headers, step, result) = (due.as_slice(), RawHeaders::EMPTY, spec.name.as_str(), Ok(()));
-            let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, outlets, context, next, result };
+            let key_ref = &key;
+            let mut side =
+                Side::<KS::View, N> { key: key_ref, raw_key, headers, step, time, outlets, context, next, result };
             run(&key, at, &mut Scope { key: raw_key, timestamp: at, timers: spec.timers, task: &mut side });
             side.result?;
         }
