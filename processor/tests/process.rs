@@ -457,6 +457,52 @@ fn a_timer_whose_time_has_come_waits_for_no_watermark() {
     assert_eq!(driver.store("at-once-timers"), []);
 }
 
+/// Counts the records of a key, and puts the count out every minute of event time.
+#[derive(Clone)]
+struct EveryMinute {
+    count: ValueState<u64>,
+}
+
+impl Process<Utf8, Utf8> for EveryMinute {
+    type Out = u64;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, u64>) {
+        let count = self.count.get(scope).copied().unwrap_or_default();
+        self.count.put(scope, count + 1);
+        if count == 0 {
+            scope.set_timer(Clock::Event, TimestampMs((record.timestamp.0 / 60_000 + 1) * 60_000));
+        }
+    }
+
+    fn timer(&mut self, _: &&str, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, Utf8, u64>) {
+        let count = self.count.get(scope).copied().unwrap_or_default();
+        scope.emit(count);
+        scope.set_timer(clock, TimestampMs(at.0 + 60_000));
+    }
+}
+
+#[test]
+fn a_timer_that_sets_itself_again_lets_a_bounded_run_end() {
+    // Event time stands at the last record when the input ends, or far behind it.
+    for (disorder, minutes) in [(0, vec![1, 2, 3, 4]), (3_600, vec![1, 2, 3])] {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .watermark(Watermark::bounded(Duration::from_secs(disorder)))
+            .process("minutes", |uses| EveryMinute { count: uses.value("count", U64) })
+            .to("out", Utf8, U64);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.pipe("in", Some("k"), "", 0);
+        driver.pipe("in", Some("k"), "", 150_000);
+        driver.end_of_input();
+        assert!(driver.is_finished());
+        let out = driver.read("out");
+        let last = out.last().and_then(|record| record.value.clone());
+        assert_eq!(out.iter().map(|record| record.timestamp.0 / 60_000).collect::<Vec<_>>(), minutes);
+        assert_eq!(last, Some(2_u64.to_be_bytes().to_vec()), "every record is counted");
+        assert_eq!(driver.store("minutes-timers").len(), 1, "it goes on in a later run");
+    }
+}
+
 /// Says whether it knows the key, after a note at a time that is so much later.
 #[derive(Clone)]
 struct Recall {

@@ -121,6 +121,8 @@ pub struct Context<'a> {
     pub place: Place<'a>,
     /// The watermark of this task.
     pub watermark: TimestampMs,
+    /// Whether all inputs have ended, in a bounded run.
+    pub is_ending: bool,
     /// The worker's clock.
     pub now: Moment,
     /// The time of day, as of the batch or signal. In tests it is virtual: that of [`Context::now`].

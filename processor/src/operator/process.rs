@@ -325,11 +325,13 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
             let key = spec.key_serde.decode(due).map_err(bad)?;
             let (raw_key, headers, step, result) = (due.as_slice(), RawHeaders::EMPTY, spec.name.as_str(), Ok(()));
+            context.stores.get_mut(timers).set_echoing(context.is_ending);
             let key_ref = &key;
             let mut side =
                 Side::<KS::View, N> { key: key_ref, raw_key, headers, step, time, outlets, context, next, result };
             run(&key, at, &mut Scope { key: raw_key, timestamp: at, timers: spec.timers, task: &mut side });
             side.result?;
+            context.stores.get_mut(timers).set_echoing(false);
         }
         Ok(())
     }

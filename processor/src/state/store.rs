@@ -72,6 +72,12 @@ pub trait Store: Any + Send {
         None
     }
 
+    /// The greatest event time of a timer that another timer has set while a bounded run ended. Such timers may go on
+    /// without an end, so the run does not wait for all of them.
+    fn last_echo(&self) -> Option<TimestampMs> {
+        None
+    }
+
     /// The next event time at which a timer in the store is due. It may have come already.
     fn next_event_due(&self) -> Option<TimestampMs> {
         None

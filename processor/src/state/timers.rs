@@ -35,6 +35,10 @@ pub struct TimerStore {
     undo: Vec<Change>,
     long_key_bytes: usize,
     is_quiet: bool,
+    /// Timers of event time that a timer has set while a bounded run ended.
+    echoes: BTreeSet<Place>,
+    /// Whether a timer fires now while a bounded run ends.
+    is_echoing: bool,
 }
 
 /// A change of the open transaction.
@@ -54,7 +58,13 @@ impl TimerStore {
     /// Sets a timer.
     pub fn set(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) {
         let place = Place { at: at.0, key: SmallKey::new(key) };
-        if self.put(clock, place.clone(), true) {
+        let is_new = self.put(clock, place.clone(), true);
+        match (clock, self.is_echoing) {
+            (Clock::Event, true) if is_new => _ = self.echoes.insert(place.clone()),
+            (Clock::Event, false) => _ = self.echoes.remove(&place),
+            (Clock::Event | Clock::Wall, _) => {}
+        }
+        if is_new {
             self.undo.push(Change { clock, place, is_set: true });
         }
     }
@@ -69,6 +79,12 @@ impl TimerStore {
         was_set
     }
 
+    /// Says whether a timer fires from now on while a bounded run ends: the timers that it sets may repeat without an
+    /// end.
+    pub(crate) const fn set_echoing(&mut self, is_echoing: bool) {
+        self.is_echoing = is_echoing;
+    }
+
     /// Removes the earliest timer of a clock that is due at `now`.
     pub fn pop_due(&mut self, clock: Clock, now: TimestampMs) -> Option<Timer> {
         let mut key = Vec::new();
@@ -81,6 +97,9 @@ impl TimerStore {
         let timers = &mut self.timers[clock as usize];
         timers.first().filter(|place| place.at <= now.0)?;
         let place = timers.pop_first()?;
+        if clock == Clock::Event {
+            self.echoes.remove(&place);
+        }
         self.long_key_bytes -= place.key.heap_bytes();
         key.clear();
         key.extend_from_slice(place.key.as_slice());
@@ -91,6 +110,9 @@ impl TimerStore {
 
     /// Adds or removes a timer. Returns whether that changed anything.
     fn put(&mut self, clock: Clock, place: Place, is_set: bool) -> bool {
+        if clock == Clock::Event && !is_set {
+            self.echoes.remove(&place);
+        }
         let timers = &mut self.timers[clock as usize];
         let bytes = place.key.heap_bytes();
         let has_changed = if is_set { timers.insert(place) } else { timers.remove(&place) };
@@ -133,6 +155,8 @@ impl Store for TimerStore {
     }
 
     fn roll_back(&mut self) {
+        // The code of a timer may have panicked.
+        self.is_echoing = false;
         while let Some(Change { clock, place, is_set }) = self.undo.pop() {
             self.put(clock, place, !is_set);
         }
@@ -159,7 +183,13 @@ impl Store for TimerStore {
     }
 
     fn last_due(&self) -> Option<TimestampMs> {
-        self.timers[Clock::Event as usize].last().filter(|_| !self.is_quiet).map(|place| TimestampMs(place.at))
+        let mut latest_first = self.timers[Clock::Event as usize].iter().rev();
+        let last = latest_first.find(|place| !self.echoes.contains(place));
+        last.filter(|_| !self.is_quiet).map(|place| TimestampMs(place.at))
+    }
+
+    fn last_echo(&self) -> Option<TimestampMs> {
+        self.echoes.last().map(|place| TimestampMs(place.at))
     }
 
     fn next_event_due(&self) -> Option<TimestampMs> {

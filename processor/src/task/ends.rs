@@ -8,7 +8,7 @@
 
 use kafka_wire::types::Offset;
 
-use super::Task;
+use super::{RollbackState, Task};
 use crate::error::ProcessError;
 use crate::output::Output;
 
@@ -80,7 +80,9 @@ impl Task {
     }
 
     /// Ends an input, which event time then waits for no longer. When all have ended, advances to the end of the last
-    /// open window, and repeats that as long as closing a window opens another one further down the stage.
+    /// open window, and repeats that as long as closing a window opens another one further down the stage. Timers that
+    /// a timer sets meanwhile fire up to the last record and once more, and those that these set stay for a later run:
+    /// a timer that sets itself again would not let the run end.
     pub(super) fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
         if self.state.ended().is_none() {
@@ -94,10 +96,20 @@ impl Task {
                 return Ok(());
             }
             let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
-            match last {
-                Some(last) if self.state.time.advance_to(last) => self.watermark_moved(output)?,
-                _ => return self.signal(|stage, context| stage.run_ended(context), output),
+            if last.is_some_and(|last| self.state.time.advance_to(last)) {
+                self.watermark_moved(output)?;
+                continue;
             }
+            let echo = self.stores.iter().filter_map(|(_, store)| store.last_echo()).max();
+            // A timer that repeats is due for everything that the run has seen, and once more.
+            let has_moved = echo.is_some_and(|echo| {
+                let RollbackState { time, seen, has_echoed, .. } = &mut self.state;
+                time.advance_to(*seen) || !std::mem::replace(has_echoed, true) && time.advance_to(echo)
+            });
+            if !has_moved {
+                return self.signal(|stage, context| stage.run_ended(context), output);
+            }
+            self.watermark_moved(output)?;
         }
     }
 }

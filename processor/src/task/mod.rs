@@ -113,6 +113,8 @@ struct RollbackState {
     seen: TimestampMs,
     /// The end offset of each input that has ended, which marks pass on.
     ended: Vec<Option<Offset>>,
+    /// Whether the timers that timers have set at the end of the input have had their turn.
+    has_echoed: bool,
     /// The last mark written.
     sent: Option<Mark>,
     counters: Counters,
@@ -168,6 +170,7 @@ impl Task {
             told: NO_WATERMARK,
             seen: TimestampMs(0),
             ended: vec![None; inputs.len()],
+            has_echoed: false,
             sent: None,
             counters: Counters::default(),
         };
@@ -243,6 +246,7 @@ impl Task {
         let spec = &mut self.specs[input];
         spec.has_processed = true;
         spec.end_again = None;
+        self.state.has_echoed = false;
         if !spec.is_internal {
             return self.process_external(input, &records, position, output);
         }
@@ -548,6 +552,7 @@ fn context<'a>(
         calls,
         place,
         watermark,
+        is_ending: state.ended().is_some(),
         now,
         wall,
         max_timestamp: None,
