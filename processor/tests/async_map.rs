@@ -321,6 +321,21 @@ fn a_selected_key_orders_the_calls_and_comes_out() {
 }
 
 #[test]
+fn a_look_up_brings_no_results_of_commits_to_a_call() {
+    let mut job = Topology::builder("app");
+    let visits = job.keyed_stream("visits", Utf8, Utf8).count("visits", Emit::OnUpdate).as_table();
+    job.keyed_stream("orders", Utf8, Utf8)
+        .join_table(&visits, |order, visits| format!("{} after {visits}", order.value))
+        .async_map("ask", CallOptions::unordered(1), |text| async move { Ok::<_, String>(text) })
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("visits", Some("ann"), "", 1);
+    driver.pipe("orders", Some("ann"), "tea", 2);
+    driver.settle();
+    assert_eq!(out(&driver), ["ann tea after 1"]);
+}
+
+#[test]
 fn an_error_behind_a_result_is_not_that_of_the_result_before() {
     let outside = Outside::default();
     let mut job = Topology::builder("app");

@@ -8,7 +8,9 @@ use kafka_wire::rng::Rng;
 use processor::driver::{CommitPoint, Faults, TestClock, TestDriver};
 use processor::error::ProcessError;
 use processor::output::Route;
-use processor::{BatchOptions, Emit, Outgoing, SinkError, Topology, Tumbling, Utf8, Watermark};
+use processor::topology::Builder;
+use processor::window::JoinWindow;
+use processor::{BatchOptions, CallOptions, Emit, Outgoing, Raw, SinkError, Text, Topology, Tumbling, Utf8, Watermark};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -252,4 +254,42 @@ fn a_topic_that_is_read_twice_gives_no_unique_ids() {
     let errors = job.build().expect_err("two errors").to_string();
     assert!(errors.contains("step `rows`: topic `in` reaches it by two streams"), "{errors}");
     assert!(errors.contains("step `rows`: at least one call must be allowed"), "{errors}");
+}
+
+/// The rows of a job that ends in a database, for records `a` of a topic `l` and `b` of a topic `r`.
+fn rows(declare: impl FnOnce(&mut Builder, Database)) -> Vec<(String, String)> {
+    let database = Database::default();
+    let mut job = Topology::builder("app");
+    declare(&mut job, database.clone());
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&database.clock);
+    driver.pipe("l", Some("k"), "a", 10);
+    driver.settle();
+    driver.pipe("r", Some("k"), "b", 11);
+    driver.settle();
+    let inner = database.inner();
+    inner.rows.clone()
+}
+
+#[test]
+fn a_record_that_looks_rows_up_keeps_its_id() {
+    let found = rows(|job, database| {
+        let users = job
+            .keyed_stream("l", Utf8, Text)
+            .async_map("enrich", CallOptions::unordered(1), |name| async move { Ok::<_, String>(name) })
+            .to_table("users", Text);
+        job.keyed_stream("r", Utf8, Utf8)
+            .join_table(&users, |order, user| format!("{} of {user}", order.value))
+            .to_outside("rows", BatchOptions::of(1), move |batch| database.clone().insert(batch));
+    });
+    assert_eq!(found, [("r-0-0-0".to_owned(), "b of a".to_owned())]);
+    // Rows of the topic of the records itself: one of the two ways is a look-up.
+    let own = rows(|job, database| {
+        let rows = job.keyed_stream("r", Utf8, Text).to_table("last", Text);
+        job.keyed_stream("r", Utf8, Utf8)
+            .join_table(&rows, |record, row| format!("{} {row}", record.value))
+            .to_outside("rows", BatchOptions::of(1), move |batch| database.clone().insert(batch));
+        job.stream("l", Utf8).to("other", Raw, Utf8);
+    });
+    assert_eq!(own, [("r-0-0-0".to_owned(), "b b".to_owned())]);
 }

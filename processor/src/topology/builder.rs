@@ -351,7 +351,8 @@ fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
             NodeKind::Sink(_) => ("Sink", node.detail.clone()),
         };
         let after = [node.children.as_slice(), &node.sides].concat();
-        let (name, before, after) = (node.name.clone(), names(&node.parents), names(&after));
+        let before = [node.parents.as_slice(), &node.looks_in].concat();
+        let (name, before, after) = (node.name.clone(), names(&before), names(&after));
         texts[places[index]].push(StepText { kind, name, detail, before, after });
     }
     texts

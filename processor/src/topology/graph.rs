@@ -48,6 +48,8 @@ pub(super) struct Node {
     /// Details for `describe()`.
     pub(super) detail: String,
     pub(super) parents: Vec<NodeId>,
+    /// The tables in which it looks rows up. They belong to its sub-topology, but no record comes from them.
+    pub(super) looks_in: Vec<NodeId>,
     pub(super) children: Vec<NodeId>,
     /// The streams of its further outputs. It is their parent, but they do not get the records of its other children.
     pub(super) sides: Vec<NodeId>,
@@ -187,6 +189,7 @@ impl Graph {
             name,
             detail,
             parents,
+            looks_in: Vec::new(),
             children,
             sides: Vec::new(),
             may_end: false,
@@ -369,7 +372,7 @@ impl Graph {
         let mut links: Vec<(usize, usize)> = Vec::new();
         let mut readers = BTreeMap::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            links.extend(node.parents.iter().map(|parent| (parent.0, index)));
+            links.extend(node.parents.iter().chain(&node.looks_in).map(|before| (before.0, index)));
             if let NodeKind::Source(reads) = &node.kind {
                 let declared = reads.topics.declared().into_iter();
                 links.extend(declared.map(|topic| (*readers.entry(topic).or_insert(index), index)));

@@ -178,7 +178,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             graph.errors.push(BuildError::Rekeyed { name: name.to_owned() });
         }
         let node = graph.stateless(step, &[self.node]);
-        graph.nodes[node.0].parents.push(table);
+        graph.nodes[node.0].looks_in.push(table);
         graph.nodes[table.0].sides.push(node);
         let sources = graph.sources_before(self.node);
         let known = &mut graph.stores[store.0].sources;
