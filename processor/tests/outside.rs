@@ -272,6 +272,41 @@ fn rows(declare: impl FnOnce(&mut Builder, Database)) -> Vec<(String, String)> {
 }
 
 #[test]
+fn results_that_come_out_at_this_or_that_record_of_several_topics_have_no_id() {
+    let pairs = rows(|job, database| {
+        let [l, r] = ["l", "r"].map(|topic| job.keyed_stream(topic, Utf8, Utf8).map(|record| record.value.to_owned()));
+        l.join("pairs", r, JoinWindow::within(millis(100)), (Text, Text), |one, other| format!("{one}{other}"))
+            .to_outside("rows", BatchOptions::of(1), move |batch| database.clone().insert(batch));
+    });
+    assert_eq!(pairs, [(String::new(), "ab".to_owned())]);
+    let joined = rows(|job, database| {
+        let [l, r] = ["l", "r"].map(|topic| job.table(topic, topic, Utf8, Text));
+        l.join(&r, |one, other| format!("{one}{other}")).filter_map(|row| row.value.clone()).to_outside(
+            "rows",
+            BatchOptions::of(1),
+            move |batch| database.clone().insert(batch),
+        );
+    });
+    assert_eq!(joined, [(String::new(), "ab".to_owned())]);
+    let first_of_two = rows(|job, database| {
+        let [l, r] = ["l", "r"].map(|topic| job.keyed_stream(topic, Utf8, Utf8).map(|record| record.value.to_owned()));
+        l.merge(r)
+            .dedup("first", millis(100))
+            .to_outside("rows", BatchOptions::of(1), move |batch| database.clone().insert(batch));
+    });
+    assert_eq!(first_of_two, [(String::new(), "a".to_owned())]);
+    let first_of_each = rows(|job, database| {
+        let [l, r] = ["l", "r"].map(|topic| {
+            let values = job.keyed_stream(topic, Utf8, Utf8).map(|record| record.value.to_owned());
+            values.dedup(&format!("first-{topic}"), millis(100))
+        });
+        l.merge(r).to_outside("rows", BatchOptions::of(1), move |batch| database.clone().insert(batch));
+    });
+    let row = |topic: &str, value: &str| (format!("{topic}-0-0-0"), value.to_owned());
+    assert_eq!(first_of_each, [row("l", "a"), row("r", "b")], "the records of one topic come in one order");
+}
+
+#[test]
 fn a_record_that_looks_rows_up_keeps_its_id() {
     let found = rows(|job, database| {
         let users = job

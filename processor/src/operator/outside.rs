@@ -102,7 +102,9 @@ impl fmt::Display for ResultId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing<A> {
     /// The name of the result; `None` if it comes from no single record: the result of a window, of a timer, of a
-    /// commit (`Emit::OnUpdate`), or of an `async_map`. Such a result has its key, and its window, for a name.
+    /// commit (`Emit::OnUpdate`), or of an `async_map`. Such a result has its key, and its window, for a name. `None`
+    /// also behind a join of streams or tables, and behind a `dedup` or `process` of several topics: which of the
+    /// records a result comes out at may change when they are processed again. A pair has both its records for a name.
     pub id: Option<ResultId>,
     /// The value.
     pub value: A,

@@ -63,6 +63,15 @@ pub(super) struct Node {
     pub(super) emits_at_commits: bool,
     /// Whether it puts out results when their record is not at hand any more, and while others are.
     pub(super) emits_later: bool,
+    /// Whether it puts out a result at this or at that record of several inputs, as they come.
+    pub(super) emits_by_order: bool,
+}
+
+impl Node {
+    /// Whether it is a source in whose place others are used, which read its topics.
+    pub(super) fn is_replaced(&self) -> bool {
+        matches!(self.kind, NodeKind::Source(_)) && self.may_end && self.children.is_empty()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -197,6 +206,7 @@ impl Graph {
             rekeys: false,
             emits_at_commits: false,
             emits_later: false,
+            emits_by_order: false,
         };
         self.nodes.push(node);
         id
@@ -328,6 +338,18 @@ impl Graph {
     /// Returns whether records reach a step that are put out when those that they are made of are not at hand any more.
     pub(super) fn gets_results_later(&self, node: NodeId) -> bool {
         self.steps_before(node).into_iter().any(|node| self.nodes[node.0].emits_later)
+    }
+
+    /// Returns whether records reach a step that are put out at this or at that record of several topics, as they come:
+    /// the next time at another one.
+    pub(super) fn gets_results_by_order(&self, node: NodeId) -> bool {
+        let mut steps = self.steps_before(node).into_iter().filter(|step| self.nodes[step.0].emits_by_order);
+        steps.any(|step| {
+            let has_pattern = self.steps_before(step).into_iter().any(|before| {
+                matches!(&self.nodes[before.0].kind, NodeKind::Source(Reads { topics: Topics::Matching(_), .. }))
+            });
+            has_pattern || self.sources_before(step).len() > 1
+        })
     }
 
     /// The topics, or their patterns, whose records reach a step without a shuffle in between, in the order of their

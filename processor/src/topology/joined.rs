@@ -134,6 +134,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let parents = if is_foreign { vec![self.node] } else { vec![self.node, other.node] };
         let stores = graph.stateful((name, &format!("{kind}, {}", window.describe())), wanted, &parents);
         let node = graph.last();
+        graph.nodes[node.0].emits_by_order = true;
         drop(graph);
         let spec = JoinSpec {
             name: name.to_owned(),
@@ -160,6 +161,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             vec![("", version, Box::new(move || Box::new(TimedStore::new(Set, Memory(within_ms)))))];
         let stores = graph.stateful((name, &format!("within {within_ms} ms")), wanted, &[self.node]);
         let node = graph.last();
+        graph.nodes[node.0].emits_by_order = true;
         drop(graph);
         let seen = Handle::new(stores[0]);
         self.then(node, |previous| Dedup { previous, seen, within_ms })

@@ -47,8 +47,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// At least once: a commit waits until the output has taken all records of the transaction, and those of a
     /// transaction that is aborted come again. [`Outgoing::id`] makes that exactly once, in an output that takes
     /// a batch in one step and knows which ids it has. A result without an id goes into the row of its key (and
-    /// window): the last one is right. A worker that lost its task may have a last call under way while the next
-    /// owner begins.
+    /// window, or of both records of a pair): the last one is right. A worker that lost its task may have a last call
+    /// under way while the next owner begins.
     ///
     /// An output that is not available stops the worker's other records, too, until it is. Futures are polled on the
     /// worker's thread, in its Tokio runtime, and must not block.
@@ -67,7 +67,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         if let Some(topic) = graph.read_twice_before(node) {
             graph.errors.push(BuildError::ReadTwice { name: name.to_owned(), topic });
         }
-        let has_ids = !graph.gets_results_later(node);
+        let has_ids = !graph.gets_results_later(node) && !graph.gets_results_by_order(node);
         let (chain, name) = (self.junction(node), name.to_owned());
         let build = move |stage: &mut crate::operator::StageBuilder<'_>| {
             stage.make_calls();

@@ -245,6 +245,7 @@ pub(super) fn declare_step<KS: Serde, C, X>(
     let wanted = has_keys.then_some(("-timers", version, make)).into_iter().collect();
     let timers = graph.stateful((name, "process"), wanted, parents).first().copied().map(Handle::new);
     let node = graph.last();
+    graph.nodes[node.0].emits_by_order = true;
     drop(graph);
     let (step, key_serde) = (name.to_owned(), stream.key_serde.clone());
     let stores = timers.iter().map(|_| format!("{name}-timers")).collect();

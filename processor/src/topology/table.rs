@@ -321,7 +321,9 @@ where
             (before.is_some() || now.is_some() || right_forgets && new.is_none()).then_some(now)
         };
         let left = self.changes().lookup("join", other, left);
-        left.merge(other.changes().lookup("join", self, right))
+        let joined = left.merge(other.changes().lookup("join", self, right));
+        joined.graph.borrow_mut().nodes[joined.node.0].emits_by_order = true;
+        joined
     }
 }
 
