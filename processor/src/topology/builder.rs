@@ -155,6 +155,9 @@ impl Drafts {
         let mut drafts = Self { places, sources, heads, patterns: Vec::new(), errors: Vec::new() };
         for (index, node) in graph.nodes.iter().enumerate() {
             let NodeKind::Source(reads) = &node.kind else { continue };
+            if node.is_replaced() {
+                continue;
+            }
             let place = drafts.places[index];
             let kind = match reads.shuffle {
                 None => SourceKind::External,
@@ -335,8 +338,8 @@ fn shuffles(graph: &Graph, places: &[usize], place: usize) -> Vec<crate::output:
 fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
     let count = places.iter().max().map_or(0, |last| last + 1);
     let mut texts = vec![Vec::new(); count];
-    // A further output that no step follows is not shown.
-    let is_shown = |node: &Node| !(node.is_side && node.children.is_empty());
+    // A further output that no step follows is not shown, nor is a source that others replace.
+    let is_shown = |node: &Node| !(node.is_side && node.children.is_empty() || node.is_replaced());
     let names = |nodes: &[NodeId]| {
         let shown = nodes.iter().map(|node| &graph.nodes[node.0]).filter(|node| is_shown(node));
         shown.map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")

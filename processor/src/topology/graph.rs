@@ -182,7 +182,11 @@ impl Graph {
     /// A second source like this one, to be used beside it.
     pub(super) fn source_again(&mut self, node: NodeId) -> NodeId {
         match self.nodes[node.0].kind.clone() {
-            NodeKind::Source(reads) => self.source(reads),
+            NodeKind::Source(reads) => {
+                // Each clone may get a source of its own, so that none is left for this one.
+                self.nodes[node.0].may_end = true;
+                self.source(reads)
+            }
             NodeKind::Processor | NodeKind::Sink(_) => unreachable!("the chain of a source is at a source"),
         }
     }
@@ -259,11 +263,14 @@ impl Graph {
 
     /// Makes a source topic the changelog of the store that was added last.
     pub(super) fn restore_from(&mut self, topic: &str) {
-        if let Some(store) = self.stores.last_mut()
+        if let Some((store, others)) = self.stores.split_last_mut()
             && let ChangelogTopic::Own(sink) = store.changelog
         {
-            debug_assert_eq!(sink.0 + 1, self.sinks.len(), "its changelog was added with it");
-            self.sinks.truncate(sink.0);
+            // Another store of that name has the same one, which is an error of the job.
+            if others.iter().all(|other| other.own_changelog() != Some(sink)) {
+                debug_assert_eq!(sink.0 + 1, self.sinks.len(), "its changelog was added with it");
+                self.sinks.truncate(sink.0);
+            }
             store.changelog = ChangelogTopic::Source(topic.to_owned());
         }
     }

@@ -16,7 +16,8 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
     /// starts looks up the places of all partitions and commits them before it works, however many processes start
     /// at once: a job that starts again goes on where it was, and a place such as the end of a log counts once. To
     /// begin anew, take another application id, or delete the group's offsets and the job's topics. A partition, or a
-    /// topic that matches a pattern, that comes later starts at its first record.
+    /// topic that matches a pattern, that comes later starts at its first record. The place is that of the topic: other
+    /// streams of the job that read it, and name none, start there too.
     ///
     /// ```
     /// use processor::{ResetPolicy, StartingOffsets, TimestampMs, Topology, Utf8};
@@ -43,7 +44,8 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
     /// close; when those of all tasks have, everything is committed and the job ends, as with
     /// [`App::bounded`](crate::App::bounded), which ends all inputs that have no bound of their own at the ends of
     /// their logs. Partitions that are added later are not read. A job that is killed goes on where it was when it is
-    /// started again, and each result comes out once; the places are looked up again then.
+    /// started again, and each result comes out once; the places are looked up again then. Other streams of the job
+    /// that read the same topic, and have no bound, end there too.
     pub fn bounded(self, stop: StoppingOffsets) -> Self {
         self.with_extent(|extent| extent.stop = Some(stop))
     }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use kafka_wire::client::TopicPattern;
+
 use super::*;
 use crate::operator::Emit;
-use crate::serde::{Nullable, Raw, U64, Utf8};
+use crate::serde::{Nullable, Raw, Text, U64, Utf8};
+use crate::watermark::Watermark;
 use crate::window::Tumbling;
 
 fn tumbling(millis: u64) -> Tumbling {
@@ -306,4 +309,31 @@ fn errors_are_text_for_main_too() {
     let Err(errors) = Topology::builder("empty").build() else { panic!("there is no stream") };
     assert_eq!(errors.0, [BuildError::Empty]);
     assert_eq!(format!("{errors:?}"), format!("BuildErrors: {errors}"));
+}
+
+#[test]
+fn a_table_with_the_name_of_another_one_is_an_error_also_if_its_topic_is_its_changelog() {
+    for has_sink_between in [false, true] {
+        let mut job = Topology::builder("app");
+        let rows = job.table("a", "rows", Utf8, Text);
+        if has_sink_between {
+            rows.changes().map(|change| change.value.new.clone()).to("out", Utf8, Nullable(Text));
+        }
+        job.compacted_table("b", "rows", Utf8, Text);
+        let BuildErrors(errors) = job.build().expect_err("two tables with one name");
+        assert_eq!(errors, [BuildError::DuplicateName { name: "rows".to_owned() }]);
+    }
+}
+
+#[test]
+fn each_clone_of_a_source_may_have_settings_of_its_own() {
+    let mut job = Topology::builder("app");
+    let one = job.keyed_stream("in", Utf8, Utf8);
+    let other = one.clone().timestamp(|record| record.timestamp);
+    let one = one.watermark(Watermark::default().never_idle());
+    one.to("one", Utf8, Utf8);
+    other.to("other", Utf8, Utf8);
+    let topology = job.build().expect("both lead somewhere");
+    assert_eq!(topology.sub_topologies()[0].heads().len(), 2);
+    assert_eq!(topology.describe().matches("Source: ").count(), 2, "{}", topology.describe());
 }
