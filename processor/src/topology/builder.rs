@@ -76,7 +76,8 @@ impl Builder {
     /// streams: each record then passes through one after the other.
     ///
     /// With a pattern, and for partitions that are added, the job looks every `partition.discovery.interval.ms`; what
-    /// has come starts at its first record. Kafka's own topics and those of the job do not match. From the look on,
+    /// has come starts at its first record. Kafka's own topics and those of the job do not match, nor do those that
+    /// have names as these, such as of a step that the job had before. From the look on,
     /// event time waits for the new partition until it has a record or is idle; records that were written into it
     /// before the look may be late, as far as event time has gone on meanwhile.
     pub fn stream<VS: Serde>(&mut self, topics: impl Into<Topics>, value: VS) -> ValueStream<VS> {

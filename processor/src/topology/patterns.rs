@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kafka_wire::client::TopicPattern;
 
-use super::{SinkKind, SourceSpec, SubTopologyId, Topology};
+use super::{SourceSpec, SubTopologyId, Topology};
 
 /// An input that reads all topics whose names match a pattern.
 #[derive(Clone)]
@@ -101,8 +101,9 @@ impl Topology {
 
     /// The pattern that a topic matches.
     fn pattern_of(&self, topic: &str) -> Result<Option<&PatternSpec>, ReadTwice> {
-        let is_own = |kind: &SinkKind| !matches!(kind, SinkKind::External);
-        if self.sinks.iter().any(|sink| sink.topic == topic && is_own(&sink.kind)) {
+        // Also those of steps that an earlier version of the job had.
+        let of_job = topic.strip_prefix(&self.application_id).and_then(|rest| rest.strip_prefix('-'));
+        if of_job.is_some_and(|rest| rest.ends_with("-changelog") || rest.ends_with("-repartition")) {
             return Ok(None);
         }
         let mut matching = self.patterns.iter().filter(|spec| spec.pattern.matches(topic));

@@ -337,3 +337,17 @@ fn each_clone_of_a_source_may_have_settings_of_its_own() {
     assert_eq!(topology.sub_topologies()[0].heads().len(), 2);
     assert_eq!(topology.describe().matches("Source: ").count(), 2, "{}", topology.describe());
 }
+
+#[test]
+fn topics_of_steps_that_the_job_had_before_match_no_pattern() {
+    let mut job = Topology::builder("orders-app");
+    let pattern = TopicPattern::regex("orders-.*").expect("a regular expression");
+    job.stream(pattern, Utf8).to("out", Nullable(Raw), Utf8);
+    let topology = job.build().expect("a valid job");
+    for of_job in ["orders-app-counts-changelog", "orders-app-by-user-repartition"] {
+        assert!(topology.with_topics([of_job]).expect("read once").is_none(), "{of_job}");
+    }
+    for of_others in ["orders-eu", "orders-app-eu", "orders-changelog"] {
+        assert!(topology.with_topics([of_others]).expect("read once").is_some(), "{of_others}");
+    }
+}
