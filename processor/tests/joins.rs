@@ -7,7 +7,7 @@ use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
 use processor::topology::BuildError;
 use processor::window::JoinWindow;
-use processor::{Emit, Nullable, Partitions, Text, Topology, U64, Utf8, Watermark};
+use processor::{Emit, Nullable, Partitions, Text, Topology, Ttl, U64, Utf8, Watermark};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -446,4 +446,23 @@ fn a_look_up_finds_what_its_own_record_has_made_whatever_else_takes_the_changes(
     };
     assert_eq!(found(false), ["ann visit 1", "ann visit 2", "ann visit 3"]);
     assert_eq!(found(true), found(false));
+}
+
+#[test]
+fn the_deletion_of_a_row_that_was_forgotten_reaches_the_joined_rows() {
+    let mut job = Topology::builder("app");
+    let names = job.table("names", "names", Utf8, Text);
+    let towns = job.table("towns", "towns", Utf8, Text);
+    names.join(&towns, |name, town| format!("{name} of {town}")).to("out", Utf8, Nullable(Text));
+    job.ttl("names", Ttl::event(millis(50)));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("names", Some("a"), "Ann", 1);
+    driver.pipe("towns", Some("a"), "Bath", 2);
+    driver.settle();
+    driver.pipe_to("names", Route::ByKey, Some(b"a"), None, 300);
+    driver.settle();
+    // A row that never was is no row that may have been forgotten, in a table that forgets none.
+    driver.pipe_to("towns", Route::ByKey, Some(b"b"), None, 301);
+    driver.settle();
+    assert_eq!(out(&driver, "out"), ["a Ann of Bath", "a -"]);
 }

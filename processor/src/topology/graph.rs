@@ -1,6 +1,8 @@
 //! The declared job: steps, their order, and the sub-topologies that they form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::check_name;
 use super::offsets::Extent;
@@ -28,6 +30,8 @@ pub(super) struct Graph {
     pub(super) dead_letters: Option<SinkId>,
     pub(super) globals: Vec<GlobalSpec>,
     pub(super) errors: Vec<BuildError>,
+    /// Whether stores forget entries, for steps that ask.
+    forgetting: BTreeMap<StoreId, Arc<AtomicBool>>,
     names: BTreeSet<String>,
     source_count: usize,
     stateless_count: usize,
@@ -278,8 +282,10 @@ impl Graph {
     /// Lets a store forget its entries some time after they were written.
     pub(super) fn set_ttl(&mut self, name: &str, ttl: Ttl) {
         // A store without a changelog of its own could not tell after a restart what it had forgotten.
-        let store = self.stores.iter_mut().find(|store| store.name == name && store.own_changelog().is_some());
-        let Some((store, make)) = store.and_then(|store| store.make.take().map(|make| (store, make))) else {
+        let mut stores = self.stores.iter_mut().enumerate();
+        let store = stores.find(|(_, store)| store.name == name && store.own_changelog().is_some());
+        let made = store.and_then(|(id, store)| store.make.take().map(|make| (StoreId(id), store, make)));
+        let Some((id, store, make)) = made else {
             return self.errors.push(BuildError::NoTtl { store: name.to_owned() });
         };
         if !make().set_ttl(ttl) || ttl.millis < 1 {
@@ -294,6 +300,12 @@ impl Graph {
             store.set_ttl(ttl);
             store
         }));
+        self.forgets(id).store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a store forgets entries, to be asked when the job runs: a time to live may still be set.
+    pub(super) fn forgets(&mut self, store: StoreId) -> Arc<AtomicBool> {
+        Arc::clone(self.forgetting.entry(store).or_default())
     }
 
     fn internal_topic(&mut self, name: &str, purpose: &str) -> String {

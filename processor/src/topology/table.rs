@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::graph::{Graph, WantedStore};
 use super::{BuildError, Builder, Stream};
@@ -295,6 +297,13 @@ where
         })
     }
 
+    /// Whether the table may lose rows that are not deleted.
+    fn forgets(&self) -> Arc<AtomicBool> {
+        let forgets = self.changes.graph.borrow_mut().forgets(self.store.id());
+        forgets.fetch_or(self.is_own_changelog, Ordering::Relaxed);
+        forgets
+    }
+
     /// Declares the steps by which a change on either side looks up the other side. Both stores have the change
     /// by then. A deletion goes on from a table that may have lost the row that is deleted.
     fn pair<B, D, R, F>(
@@ -309,16 +318,16 @@ where
         F: FnMut(Option<&A>, Option<&B>) -> Option<R> + Clone + Send + Sync + 'static,
     {
         let mut of_other = pair.clone();
-        let (left_forgets, right_forgets) = (self.is_own_changelog, other.is_own_changelog);
+        let (left_forgets, right_forgets) = (self.forgets(), other.forgets());
         let left = move |record: &Rec<'_, KS::View, Owned<Change<A>>>, row: Option<&B>| {
             let Change { old, new } = &record.value;
             let (before, now) = (pair(old.as_ref(), row), pair(new.as_ref(), row));
-            (before.is_some() || now.is_some() || left_forgets && new.is_none()).then_some(now)
+            (before.is_some() || now.is_some() || new.is_none() && left_forgets.load(Ordering::Relaxed)).then_some(now)
         };
         let right = move |record: &Rec<'_, KS::View, Owned<Change<B>>>, row: Option<&A>| {
             let Change { old, new } = &record.value;
             let (before, now) = (of_other(row, old.as_ref()), of_other(row, new.as_ref()));
-            (before.is_some() || now.is_some() || right_forgets && new.is_none()).then_some(now)
+            (before.is_some() || now.is_some() || new.is_none() && right_forgets.load(Ordering::Relaxed)).then_some(now)
         };
         let left = self.changes().lookup("join", other, left);
         let joined = left.merge(other.changes().lookup("join", self, right));
