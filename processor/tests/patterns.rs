@@ -191,3 +191,12 @@ fn a_match_that_fails_takes_none_of_the_same_time_along() {
     assert_eq!(out(&driver, "out"), ["k good @5"]);
     assert_eq!(driver.status()[0].1.counters.failed, 1);
 }
+
+#[test]
+fn a_match_needs_a_millisecond() {
+    let mut job = Topology::builder("app");
+    let pattern = Pattern::begin("a", |_: &String| true).next("b", |_| true).within(Duration::from_micros(900));
+    job.keyed_stream("in", Utf8, Text).pattern(pattern).detect("ab", Text, |_| 1_u64).to("out", Utf8, processor::U64);
+    let errors = job.build().expect_err("event time is in milliseconds").to_string();
+    assert_eq!(errors, "step `ab`: its pattern has no meaning: a match ends within less than a millisecond");
+}

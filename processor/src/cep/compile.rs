@@ -9,6 +9,7 @@
 //! come out many times. Therefore passing by leads to a second state without the edge that proceeds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::describe::describe;
 use super::expr::{ALWAYS, ExprId, Exprs};
@@ -31,6 +32,9 @@ fn compile<E>(pattern: Pattern<E>) -> Result<Program<E>, Vec<PatternError>> {
     let text = describe(&pattern);
     let Pattern { stages, within, skip, faults } = pattern;
     let mut faults = faults;
+    if within.is_some_and(|within| within < Duration::from_millis(1)) {
+        faults.push(PatternError::WithinNothing);
+    }
     let mut lowering = Lowering { exprs: Exprs::new(), names: Vec::new(), faults: Vec::new() };
     let parts = lowering.parts(stages);
     faults.append(&mut lowering.faults);

@@ -145,6 +145,8 @@ pub enum PatternError {
     NoName,
     /// Two stages have this name.
     DuplicateName(String),
+    /// A `within` of less than a millisecond, which is the unit of event time.
+    WithinNothing,
     /// The pattern ends with `not_followed_by` and has no `within`; or a group ends with it.
     EndsWithNot(String),
     /// `not_next` or `not_followed_by` comes after a stage that is optional.
@@ -173,6 +175,7 @@ impl fmt::Display for PatternError {
         match self {
             Self::NoName => f.write_str("a stage has no name"),
             Self::DuplicateName(name) => write!(f, "two stages are named `{name}`"),
+            Self::WithinNothing => f.write_str("a match ends within less than a millisecond"),
             Self::EndsWithNot(name) => write!(f, "`{name}` forbids events at the end, without a time within which"),
             Self::NotAfterOptional(name) => write!(f, "`{name}` forbids events behind an optional stage"),
             Self::OptionalAfterGreedy(name) => write!(f, "`{name}` is optional behind a greedy stage"),
