@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::group::Credentials;
 use super::{Backoff, CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
@@ -226,8 +227,9 @@ async fn fetch(
 /// membership (`without_membership`).
 ///
 /// # Errors
-/// As for [`fetch_offsets`]. [`OffsetsError::is_group_changed`] errors are returned at once: such a commit must not be
-/// repeated. After an unanswered request the commit may have happened; a repetition is harmless.
+/// As for [`fetch_offsets`], but a topic that stays unknown is one after 5 s. [`OffsetsError::is_group_changed`] errors
+/// are returned at once: such a commit must not be repeated. After an unanswered request the commit may have happened;
+/// a repetition is harmless.
 pub async fn commit_offsets(
     client: &Client,
     group: &GroupMetadata,
@@ -254,6 +256,7 @@ async fn commit(
     member: Option<&Credentials>,
 ) -> Result<(), OffsetsError> {
     let mut retry = Retry::new(client, group.group_id.clone(), member);
+    let unknown_until = client.now() + UNKNOWN_TOPIC_PATIENCE;
     let mut group = group.clone();
     let mut left = offsets.to_vec();
     while !left.is_empty() {
@@ -262,7 +265,11 @@ async fn commit(
                 let refused: BTreeMap<TopicPartition, ErrorCode> = refused.collect();
                 left.retain(|(partition, _)| refused.contains_key(partition));
                 for (partition, code) in refused {
-                    retry.note(OffsetsError::Partition { partition, code })?;
+                    let error = OffsetsError::Partition { partition, code };
+                    if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && client.now() >= unknown_until {
+                        return Err(error);
+                    }
+                    retry.note(error)?;
                 }
             }
             Err(error) => retry.note(error)?,
@@ -329,6 +336,10 @@ async fn commit_once(
 fn by_name() -> CallOptions {
     CallOptions { max_version: Some(commit::LAST_VERSION_WITH_NAMES), ..CallOptions::default() }
 }
+
+/// Time for which the coordinator may not have heard of a new topic. One that was deleted stays unknown, and must not
+/// hold up what follows for as long as Java's client waits; see the same constant for transactions.
+const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The choice of failures to retry, and the time until which to do so.
 struct Retry<'a> {

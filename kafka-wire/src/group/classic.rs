@@ -27,7 +27,7 @@ use super::election::Election;
 use super::reaction::{Reaction, reaction, retry_delay};
 use super::request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
-use crate::cluster::TopicPartition;
+use crate::cluster::{MissingTopics, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::heartbeat::HeartbeatRequest;
 use crate::protocol::leave_group::{LeaveGroupRequest, MemberIdentity};
@@ -103,6 +103,8 @@ struct Watch {
     counts: PartitionCounts,
     call: Option<MemberRequestId>,
     next: Moment,
+    /// Topics of `counts` that the last checks did not find.
+    missing: MissingTopics,
     /// Whether the assignment is that of an earlier election, because a static leader came back.
     is_of_return: bool,
 }
@@ -461,10 +463,15 @@ impl Membership {
     fn handle_watch(&mut self, now: Moment, counts: PartitionCounts) {
         let State::Stable(Stable { watch: Some(watch), .. }) = &mut self.state else { return };
         watch.call = None;
+        // A topic that is missing in the metadata for a while is no reason for a rebalance; one that was deleted is:
+        // nobody can commit offsets of it.
+        let missing: Vec<Str> = watch.counts.keys().filter(|topic| !counts.contains_key(*topic)).cloned().collect();
+        let gone = watch.missing.handle_looked(now, missing);
+        watch.counts.retain(|topic, _| !gone.contains(topic));
+        let has_news = counts.iter().any(|(topic, count)| watch.counts.get(topic) != Some(count));
+        watch.counts.extend(counts);
         watch.next = now + watch.interval(&self.config);
-        // A topic that is missing in the metadata for a while is no reason for a rebalance.
-        if counts.iter().any(|(topic, count)| watch.counts.get(topic) != Some(count)) {
-            watch.counts.extend(counts);
+        if has_news || !gone.is_empty() {
             self.announce_rebalance();
         }
     }
@@ -499,14 +506,21 @@ impl Membership {
 }
 
 impl Watch {
+    fn new(topics: Vec<Str>, counts: PartitionCounts, next: Moment, is_of_return: bool) -> Self {
+        let missing = MissingTopics::new(MISSING_TOPIC_PATIENCE);
+        Self { topics, counts, call: None, next, missing, is_of_return }
+    }
+
     /// A missing topic has most often just been created, and not all brokers know it yet.
     fn interval(&self, config: &GroupConfig) -> Duration {
-        let has_all = self.topics.iter().all(|topic| self.counts.contains_key(topic));
+        let has_all = self.missing.is_empty() && self.topics.iter().all(|topic| self.counts.contains_key(topic));
         if has_all { config.metadata_interval } else { config.metadata_interval.min(MISSING_TOPIC_INTERVAL) }
     }
 }
 
 const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
+/// Time after which an assigned topic counts as deleted.
+const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

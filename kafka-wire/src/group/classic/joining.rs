@@ -128,7 +128,7 @@ impl Membership {
             State::Electing(_, election) => {
                 let assignments = election.assignments(&self.config, &counts, racks);
                 let is_of_return = election.keeps_assignment();
-                let watch = Watch { topics: election.topics(), counts, call: None, next: now, is_of_return };
+                let watch = Watch::new(election.topics(), counts, now, is_of_return);
                 self.sync(election.generation, election.protocol_name, assignments, Some(watch));
             }
             State::Stable(stable) => {

@@ -384,6 +384,38 @@ fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
     assert_eq!((script.now, script.events()), (Moment::from_millis(1_000), vec![GroupEvent::Rebalancing]));
 }
 
+#[test]
+fn a_leader_announces_that_a_topic_is_gone() {
+    let mut script = Script::dynamic();
+    script.answer_join(ErrorCode::NONE, "me");
+    let both: PartitionCounts = [(Str::from("t"), 3), (Str::from("u"), 1)].into();
+    let left: PartitionCounts = [(Str::from("t"), 3)].into();
+    script.answer(Ok(counted(both.clone())));
+    script.answer_sync(ErrorCode::NONE);
+    script.events();
+    let mut look = |counts: &PartitionCounts| loop {
+        if script.calls.is_empty() {
+            script.wait();
+        }
+        match script.next_call() {
+            MemberRequest::Heartbeat(_) => script.answer_heartbeat(ErrorCode::NONE),
+            _ => {
+                script.answer(Ok(counted(counts.clone())));
+                return (script.now, script.events());
+            }
+        }
+    };
+    let at = Moment::from_millis;
+    assert_eq!(look(&left), (at(300_000), vec![]), "not all brokers may know it");
+    assert_eq!(look(&left), (at(301_000), vec![]));
+    assert_eq!(look(&both), (at(302_000), vec![]), "it was there all the time");
+    assert_eq!(look(&left), (at(602_000), vec![]));
+    for second in 603..607 {
+        assert_eq!(look(&left), (at(second * 1_000), vec![]));
+    }
+    assert_eq!(look(&left), (at(607_000), vec![GroupEvent::Rebalancing]));
+}
+
 /// For every error code in every state, the member ends up stable, failed or waiting for its owner, and sends few
 /// requests on the way.
 #[test]
