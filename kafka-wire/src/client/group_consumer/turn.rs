@@ -34,7 +34,10 @@ impl GroupConsumer {
                     self.finish(done.expect("a look-up neither panics nor is cancelled"))?;
                 }
                 Some(outcome) = committer.outcome() => self.handle_outcome(&outcome),
-                fetched = reader.fetch(), if reads => fetched.or_else(|error| self.handle_unread(error))?,
+                fetched = reader.fetch(), if reads => match fetched {
+                    Ok(()) => self.note_start(),
+                    Err(error) => self.handle_unread(error)?,
+                },
                 () = sleep_until(client, due) => {}
             }
             if let Some(next) = self.at_hand()? {
@@ -58,7 +61,7 @@ impl GroupConsumer {
         loop {
             if self.reader.fetched().is_none() {
                 match self.reader.try_fetch() {
-                    Ok(true) => {}
+                    Ok(true) => self.note_start(),
                     Ok(false) => return Ok(None),
                     Err(error) => self.handle_unread(error)?,
                 }
@@ -76,6 +79,14 @@ impl GroupConsumer {
                 }
                 None => self.put_down(),
             }
+        }
+    }
+
+    /// Notes where the fetch begins that was just taken: from then on, the reader's position is at its end, of which
+    /// nothing may be committed before it is handed out.
+    fn note_start(&mut self) {
+        if let Some(taken) = self.reader.fetched() {
+            self.ownership.handle_start(taken.partition(), taken.next_offset());
         }
     }
 
