@@ -50,6 +50,7 @@ struct Held {
     progress: Option<Progress<CommittedOffset>>,
     /// The offset that the group has committed.
     committed: Option<Offset>,
+    is_paused: bool,
 }
 
 impl Held {
@@ -254,6 +255,17 @@ impl Ownership {
         true
     }
 
+    /// Notes that the user pauses or resumes a partition. Returns whether the member has it.
+    pub fn handle_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
+        self.held.get_mut(partition).map(|held| held.is_paused = is_paused).is_some()
+    }
+
+    /// Returns whether the user has paused the partition, perhaps before it was known where to begin.
+    #[must_use]
+    pub fn is_paused(&self, partition: &TopicPartition) -> bool {
+        self.held.get(partition).is_some_and(|held| held.is_paused)
+    }
+
     /// Notes that the user's log ends at this offset, and goes on with other records there; the record before it is of
     /// this epoch. The group learns of it by the next commit.
     pub fn handle_truncated(&mut self, partition: &TopicPartition, end_offset: Offset, epoch: LeaderEpoch) {
@@ -420,7 +432,7 @@ impl Ownership {
     fn adopt(&mut self, added: Vec<TopicPartition>) -> Option<Effect> {
         self.round += 1;
         for partition in &added {
-            let held = Held { round: self.round, progress: None, committed: None };
+            let held = Held { round: self.round, progress: None, committed: None, is_paused: false };
             self.held.insert(partition.clone(), held);
         }
         self.queue.push_front(Item::Do(Effect::Tell(AssignmentChange::Assigned(added.clone()))));

@@ -347,19 +347,23 @@ impl GroupConsumer {
         if is_held {
             self.forget(partition);
             self.reader.assign_at(partition.clone(), to.offset, to.leader_epoch);
+            self.keep_paused(partition);
         }
         is_held
     }
 
-    /// Hands out no records of the partition until it is resumed. Returns whether it is assigned.
+    /// Hands out no records of the partition until it is resumed. Returns whether it is assigned; right after
+    /// [`Assigned`](AssignmentChange::Assigned), none has been handed out yet.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
         self.give_back_records();
-        self.reader.pause(partition)
+        self.reader.pause(partition);
+        self.ownership.handle_paused(partition, true)
     }
 
     /// Resumes a paused partition. Returns whether it is assigned.
     pub fn resume(&mut self, partition: &TopicPartition) -> bool {
-        self.reader.resume(partition)
+        self.reader.resume(partition);
+        self.ownership.handle_paused(partition, false)
     }
 }
 

@@ -175,9 +175,13 @@ impl GroupConsumer {
             Effect::FetchOffsets { round, partitions } => self.look_up(round, partitions),
             Effect::Read { partition, from: Some(from) } => {
                 debug!(group = %self.config.group_id, %partition, offset = %from.offset, "read from the committed offset");
-                self.reader.assign_at(partition, from.offset, from.leader_epoch);
+                self.reader.assign_at(partition.clone(), from.offset, from.leader_epoch);
+                self.keep_paused(&partition);
             }
-            Effect::Read { partition, from: None } => self.reader.assign_by_reset(partition),
+            Effect::Read { partition, from: None } => {
+                self.reader.assign_by_reset(partition.clone());
+                self.keep_paused(&partition);
+            }
             Effect::StopReading(partition) => {
                 self.reader.unassign(&partition);
                 self.forget(&partition);
@@ -293,6 +297,13 @@ impl GroupConsumer {
             && self.ownership.position(partition).is_some_and(|position| position.offset > read)
         {
             self.ownership.handle_passed(partition, read, None);
+        }
+    }
+
+    /// A partition that was paused before it was read, or since, stays paused.
+    pub(super) fn keep_paused(&mut self, partition: &TopicPartition) {
+        if self.ownership.is_paused(partition) {
+            self.reader.pause(partition);
         }
     }
 
