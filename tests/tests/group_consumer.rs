@@ -1,5 +1,8 @@
 //! The group consumer as its user sees it: records, commits, and the changes of the assignment in a rebalance.
 
+#[path = "group_consumer/progress.rs"]
+mod progress;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

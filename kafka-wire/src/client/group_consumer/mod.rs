@@ -89,8 +89,8 @@ pub struct GroupConsumer {
     failed: Option<GroupConsumerError>,
     /// An error that the next poll returns.
     trouble: Option<GroupConsumerError>,
-    /// A look-up that failed and is tried again.
-    retry: Option<(u64, Vec<TopicPartition>)>,
+    /// Look-ups that failed and are tried again.
+    retry: Vec<(u64, Vec<TopicPartition>)>,
     is_closed: bool,
 }
 
@@ -158,7 +158,7 @@ impl GroupConsumer {
             records: VecDeque::new(),
             failed: None,
             trouble: None,
-            retry: None,
+            retry: Vec::new(),
             is_closed: false,
             topics,
             client,

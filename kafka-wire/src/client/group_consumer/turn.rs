@@ -18,9 +18,10 @@ use crate::wire::Str;
 /// The steps of a poll.
 impl GroupConsumer {
     pub(super) async fn advance(&mut self) -> Result<Next, GroupConsumerError> {
-        if let Some(next) = self.at_hand()? {
+        // A poll that fails is one, too.
+        if let Some(found) = self.at_hand().transpose() {
             self.member.mark_polled();
-            return Ok(next);
+            return found;
         }
         let _polling = self.member.begin_poll();
         loop {
@@ -150,8 +151,12 @@ impl GroupConsumer {
         if let Some(error) = self.trouble.take() {
             return Err(error);
         }
-        if let Some((round, partitions)) = self.retry.take() {
+        for (round, partitions) in std::mem::take(&mut self.retry) {
             self.look_up(round, partitions);
+        }
+        // Also while there are records to hand out: other partitions must not wait for their end.
+        while let Some(done) = self.tasks.try_join_next() {
+            self.finish(done.expect("a look-up neither panics nor is cancelled"))?;
         }
         self.take_outcomes();
         if self.watch.begin_if_due(now) {
@@ -219,14 +224,14 @@ impl GroupConsumer {
             Done::Offsets { round, partitions, found: Err(error) }
                 if error.code() == Some(ErrorCode::STALE_MEMBER_EPOCH) =>
             {
-                self.retry = Some((round, partitions));
+                self.retry.push((round, partitions));
             }
             // The membership was lost; the member joins again.
             Done::Offsets { found: Err(error), .. } if error.is_group_changed() => {
                 debug!(group = %self.config.group_id, %error, "offsets of a past assignment");
             }
             Done::Offsets { round, partitions, found: Err(error) } => {
-                self.retry = Some((round, partitions));
+                self.retry.push((round, partitions));
                 self.trouble = Some(GroupConsumerError::Offsets(error));
             }
             Done::Looked(Ok(Found::Troubled(troubled))) => {
