@@ -16,7 +16,7 @@ use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::admin::GroupFilter;
 use kafka_wire::client::{
     AssignmentChange, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupConsumerError, GroupError,
-    GroupProtocol, LostCause, OffsetCommitError, Polled, ResetPolicy, Subscription, SubscriptionPattern,
+    GroupProtocol, LostCause, OffsetCommitError, Polled, ResetPolicy, Subscription, SubscriptionPattern, TopicPattern,
 };
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
@@ -279,6 +279,10 @@ async fn a_pattern_of_the_broker_reads_what_comes_later(broker: TestBroker) {
     log.poll_until("one topic", &mut consumer, |log| log.owned == BTreeSet::from([partition(&eu, 0)])).await;
     consumer.subscribe(subscription).expect("this protocol has patterns");
     log.poll_until("both topics", &mut consumer, |log| log.owned.len() == 3).await;
+    // The coordinator learns that its pattern is not wanted any more, although ours has no topic.
+    let nothing = TopicPattern::regex(&format!("{prefix}-nowhere")).expect("it is a pattern");
+    consumer.subscribe(Subscription::Pattern(nothing)).expect("this protocol has both kinds");
+    log.poll_until("nothing", &mut consumer, |log| log.owned.is_empty()).await;
     consumer.close().await.expect("the group works");
     let broken = Subscription::BrokerPattern(SubscriptionPattern::new("(orders"));
     let mut consumer = builder.subscription(broken).build(client).await.expect("the broker checks it");

@@ -91,6 +91,8 @@ pub struct GroupConsumer {
     trouble: Option<GroupConsumerError>,
     /// Look-ups that failed and are tried again.
     retry: Vec<(u64, Vec<TopicPartition>)>,
+    /// Whether the coordinator was last told a pattern.
+    has_broker_pattern: bool,
     is_closed: bool,
 }
 
@@ -114,8 +116,13 @@ enum Next {
 /// The result of work in the background.
 #[derive(Debug)]
 enum Done {
-    Offsets { round: u64, partitions: Vec<TopicPartition>, found: Result<Vec<FoundOffset>, OffsetsError> },
-    Looked(Result<Found, RequestError>),
+    Offsets {
+        round: u64,
+        partitions: Vec<TopicPartition>,
+        found: Result<Vec<FoundOffset>, OffsetsError>,
+    },
+    /// With the number of the look-up.
+    Looked(u64, Result<Found, RequestError>),
 }
 
 type FoundOffset = (TopicPartition, Option<CommittedOffset>);
@@ -159,6 +166,7 @@ impl GroupConsumer {
             failed: None,
             trouble: None,
             retry: Vec::new(),
+            has_broker_pattern: config.broker_pattern().is_some(),
             is_closed: false,
             topics,
             client,

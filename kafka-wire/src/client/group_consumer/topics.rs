@@ -19,6 +19,8 @@ pub(super) struct TopicWatch {
     missing_topic: MissingTopic,
     missing: MissingTopics,
     next: Option<Moment>,
+    /// Number of the subscription, which its look-ups have.
+    number: u64,
 }
 
 /// The result of a look-up.
@@ -36,7 +38,7 @@ impl TopicWatch {
     pub(super) fn new(config: &GroupConsumerConfig, now: Moment) -> Self {
         let (group_id, missing_topic) = (config.group_id.clone(), config.missing_topic);
         let missing = MissingTopics::new(TELL_AFTER);
-        let mut watch = Self { group_id, missing_topic, missing, next: None };
+        let mut watch = Self { group_id, missing_topic, missing, next: None, number: 0 };
         watch.restart(config, now);
         watch
     }
@@ -46,15 +48,21 @@ impl TopicWatch {
         self.next
     }
 
-    /// Returns whether a look-up is due, and notes that it begins; the result comes
+    /// Returns the number of the look-up that is due, and notes that it begins; the result comes
     /// by [`handle_found`](Self::handle_found).
-    pub(super) fn begin_if_due(&mut self, now: Moment) -> bool {
-        self.next.take_if(|next| *next <= now).is_some()
+    pub(super) fn begin_if_due(&mut self, now: Moment) -> Option<u64> {
+        self.next.take_if(|next| *next <= now).map(|_| self.number)
+    }
+
+    /// Returns whether a look-up of this number is one of the present subscription.
+    pub(super) const fn is_current(&self, number: u64) -> bool {
+        self.number == number
     }
 
     /// Handles a change of the subscription: a look-up is due at once.
     pub(super) fn restart(&mut self, config: &GroupConsumerConfig, now: Moment) {
         self.missing.clear();
+        self.number += 1;
         self.next = match config.subscription {
             Subscription::Topics(_) | Subscription::Pattern(_) => Some(now),
             Subscription::BrokerPattern(_) => None,

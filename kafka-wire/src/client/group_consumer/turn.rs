@@ -4,7 +4,7 @@ use tracing::{debug, info, warn};
 
 use super::committer::{Origin, Outcome};
 use super::topics::{self, Found};
-use super::{Done, GroupConsumer, GroupConsumerError, Next, Subscription};
+use super::{Done, GroupConsumer, GroupConsumerError, Next};
 use crate::client::consumer::sleep_until;
 use crate::client::offsets::fetch_offsets_as;
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
@@ -159,9 +159,9 @@ impl GroupConsumer {
             self.finish(done.expect("a look-up neither panics nor is cancelled"))?;
         }
         self.take_outcomes();
-        if self.watch.begin_if_due(now) {
+        if let Some(number) = self.watch.begin_if_due(now) {
             let (client, subscription) = (self.client.clone(), self.config.subscription.clone());
-            self.tasks.spawn(async move { Done::Looked(topics::look(&client, &subscription).await) });
+            self.tasks.spawn(async move { Done::Looked(number, topics::look(&client, &subscription).await) });
         }
         let is_quiet = self.ownership.is_settled() && self.ownership.next_timeout().is_none_or(|due| due > now);
         if !is_quiet {
@@ -234,20 +234,20 @@ impl GroupConsumer {
                 self.retry.push((round, partitions));
                 self.trouble = Some(GroupConsumerError::Offsets(error));
             }
-            Done::Looked(Ok(Found::Troubled(troubled))) => {
+            // The subscription has changed since the look-up began; another one is due or under way.
+            Done::Looked(number, _) if !self.watch.is_current(number) => {}
+            Done::Looked(_, Ok(Found::Troubled(troubled))) => {
                 self.trouble = self.watch.handle_found(now, troubled, interval).err();
             }
-            Done::Looked(Ok(Found::Nothing)) => {}
-            // The subscription may have changed since the look-up began; then another one is due.
-            Done::Looked(Ok(Found::Matching(_))) if !matches!(self.config.subscription, Subscription::Pattern(_)) => {}
-            Done::Looked(Ok(Found::Matching(topics))) => {
+            Done::Looked(_, Ok(Found::Nothing)) => {}
+            Done::Looked(_, Ok(Found::Matching(topics))) => {
                 self.watch.handle_matched(now, !topics.is_empty(), interval);
-                if topics != self.topics {
+                if topics != self.topics || self.has_broker_pattern {
                     info!(group = %self.config.group_id, topics = topics.len(), "other topics match the pattern");
                     self.set_topics(topics);
                 }
             }
-            Done::Looked(Err(error)) => {
+            Done::Looked(_, Err(error)) => {
                 debug!(group = %self.config.group_id, %error, "the topics cannot be looked at");
                 self.watch.handle_matched(now, false, interval);
             }
@@ -256,7 +256,9 @@ impl GroupConsumer {
     }
 
     pub(super) fn set_topics(&mut self, topics: Vec<Str>) {
-        self.member.set_subscription(topics.clone(), self.config.broker_pattern());
+        let pattern = self.config.broker_pattern();
+        self.has_broker_pattern = pattern.is_some();
+        self.member.set_subscription(topics.clone(), pattern);
         self.ownership.handle_subscribed(&topics);
         self.topics = topics;
     }
