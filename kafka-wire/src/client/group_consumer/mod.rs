@@ -230,8 +230,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Commits the offsets of the records that were handed out, if `auto_commit_interval` is set, and leaves the group,
-    /// so that other members take over at once.
+    /// Commits the offsets of the records that were handed out, if `auto_commit_interval` is set, waits for the commits
+    /// that were asked for, and leaves the group, so that other members take over at once.
     ///
     /// Not cancel safe: if it is dropped before the end, other members get the partitions only after
     /// the session timeout.
@@ -259,7 +259,12 @@ impl GroupConsumer {
         self.is_closed = true;
         match self.config.auto_commit_interval {
             Some(_) => self.commit().await,
-            None => Ok(()),
+            // Commits have their turns in order, so the last one is behind all that were asked for. Whoever asked for
+            // one was told of its failure, or it was logged.
+            None => {
+                let _ = self.commit_offsets_async(Vec::new()).await;
+                Ok(())
+            }
         }
     }
 }
