@@ -142,6 +142,10 @@ impl GroupTransactSession {
                         if let Err(error) = self.producer.begin_transaction() {
                             // The record was not handed out.
                             self.consumer.rewind();
+                            if error.is_retriable() {
+                                // The last transaction has ended, but the producer got no new epoch.
+                                self.begin_recovery(Vec::new());
+                            }
                             return Err(GroupTransactError::Transaction(error));
                         }
                         self.since = Some(self.client.now());
