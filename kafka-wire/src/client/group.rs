@@ -139,6 +139,11 @@ impl GroupMember {
         Some(Credentials { shared: Arc::clone(&self.shared), releases })
     }
 
+    /// Returns a view of the membership that tells whether it was lost since.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { shared: Arc::clone(&self.shared), losses: self.shared.membership().losses() }
+    }
+
     /// Leaves the group, even if the member is static, so that the others take over at once. Takes at most 1 s;
     /// if the coordinator cannot be reached by then, it notices by the session timeout.
     pub async fn leave(mut self) {
@@ -178,7 +183,25 @@ pub(super) struct Credentials {
     releases: Releases,
 }
 
+/// The membership of a member at one time.
+#[derive(Debug)]
+pub(super) struct Standing {
+    shared: Arc<Shared>,
+    losses: u64,
+}
+
+impl Standing {
+    pub(super) fn is_lost(&self) -> bool {
+        self.shared.membership().losses() != self.losses
+    }
+}
+
 impl Credentials {
+    /// The number of times that partitions had been given up.
+    pub(super) const fn releases(&self) -> Releases {
+        self.releases
+    }
+
     /// Returns the metadata for the repetition of a look-up.
     ///
     /// # Errors

@@ -59,6 +59,8 @@ pub struct Membership {
     poll_deadline: Option<Moment>,
     /// Attempts to join since the last assignment.
     tries: u32,
+    /// Losses of the membership.
+    losses: u64,
     last_call: u64,
     actions: VecDeque<MemberAction>,
     events: VecDeque<GroupEvent>,
@@ -128,6 +130,7 @@ impl Membership {
             kept_until: None,
             poll_deadline: None,
             tries: 0,
+            losses: 0,
             last_call: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -138,6 +141,12 @@ impl Membership {
     #[must_use]
     pub const fn metadata(&self) -> &GroupMetadata {
         &self.proof
+    }
+
+    /// The number of times that the membership was lost.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// The config that the member was made with.
@@ -376,6 +385,7 @@ impl Membership {
 
     fn lose(&mut self, cause: LostCause) {
         self.state = State::Unjoined;
+        self.losses += 1;
         self.kept.clear();
         self.kept_until = None;
         // A rebalance that the owner has not been told of yet is obsolete.

@@ -53,6 +53,15 @@ impl Membership {
         }
     }
 
+    /// The number of times that the membership was lost.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        match self {
+            Self::Classic(member) => member.losses(),
+            Self::Consumer(member) => member.releases().losses,
+        }
+    }
+
     /// Whether the member is out of the group and will stay out.
     #[must_use]
     pub fn is_finished(&self) -> bool {

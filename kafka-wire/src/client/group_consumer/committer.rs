@@ -9,10 +9,11 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::OffsetCommitError;
-use crate::client::group::Credentials;
+use crate::client::group::{Credentials, Standing};
 use crate::client::offsets::commit_offsets_as;
-use crate::client::{Client, GroupMember};
+use crate::client::{Client, GroupMember, OffsetsError};
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use crate::protocol::ErrorCode;
 
 /// Offsets of the next records to read, by partition.
 pub(super) type Offsets = Vec<(TopicPartition, CommittedOffset)>;
@@ -51,6 +52,7 @@ pub(super) struct Outcome {
 
 struct Job {
     member: Option<Credentials>,
+    standing: Standing,
     group: GroupMetadata,
     offsets: Offsets,
     origin: Origin,
@@ -74,9 +76,10 @@ impl Committer {
 
     pub(super) fn commit(&self, member: &GroupMember, offsets: Offsets, origin: Origin) -> PendingCommit {
         let (sender, answer) = oneshot::channel();
-        let (member, group) = (member.credentials(), member.group_metadata());
+        let (standing, group) = (member.standing(), member.group_metadata());
+        let member = member.credentials();
         // If the task is gone, the sender of the result is dropped, which tells the receiver.
-        let _ = self.jobs.send(Job { member, group, offsets, origin, answer: sender });
+        let _ = self.jobs.send(Job { member, standing, group, offsets, origin, answer: sender });
         PendingCommit { answer }
     }
 
@@ -103,15 +106,16 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
         }
         while let Some(first) = jobs.pop_front() {
             let (member, group) = (first.member.clone(), first.group.clone());
+            let releases = member.as_ref().map(Credentials::releases);
             let mut turn = vec![first];
             // Commits of another generation get a request of their own, in order.
-            while jobs.front().is_some_and(|job| job.group == group) {
+            let is_alike = |job: &Job| job.group == group && job.member.as_ref().map(Credentials::releases) == releases;
+            while jobs.front().is_some_and(is_alike) {
                 turn.extend(jobs.pop_front());
             }
             let offsets = turn.iter().flat_map(|job| job.offsets.iter().cloned());
             let offsets: Offsets = offsets.collect::<BTreeMap<_, _>>().into_iter().collect();
             let done = commit_offsets_as(&client, &group, &offsets, member.as_ref()).await;
-            let done = done.map_err(OffsetCommitError::from);
             for job in turn {
                 answer(job, done.clone(), &told);
             }
@@ -119,8 +123,9 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
     }
 }
 
-fn answer(job: Job, done: Result<(), OffsetCommitError>, told: &mpsc::UnboundedSender<Outcome>) {
-    let Job { group, offsets, origin, answer, .. } = job;
+fn answer(job: Job, done: Result<(), OffsetsError>, told: &mpsc::UnboundedSender<Outcome>) {
+    let Job { group, offsets, origin, answer, standing, .. } = job;
+    let done = done.map_err(|error| explain(error, &standing));
     let shown = done.as_ref().err().map(|_| show(&offsets)).unwrap_or_default();
     // The receiver may be gone.
     let _ = told.send(Outcome { origin, offsets, is_done: done.is_ok() });
@@ -132,6 +137,17 @@ fn answer(job: Job, done: Result<(), OffsetCommitError>, told: &mpsc::UnboundedS
             warn!(group = %group.group_id, %member, generation, offsets = shown, %error, "offsets were not committed");
         }
         Ok(()) | Err(Ok(())) => {}
+    }
+}
+
+/// A coordinator takes no commits of the former generation once all have joined, a while before the member learns of
+/// its new one. In a later generation without the member, the member learns that it was lost.
+fn explain(error: OffsetsError, standing: &Standing) -> OffsetCommitError {
+    match OffsetCommitError::from(error) {
+        OffsetCommitError::StaleGeneration { code: ErrorCode::ILLEGAL_GENERATION } if !standing.is_lost() => {
+            OffsetCommitError::RebalanceInProgress
+        }
+        error => error,
     }
 }
 

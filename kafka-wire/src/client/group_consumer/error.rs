@@ -40,8 +40,8 @@ pub enum OffsetCommitError {
         /// ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID.
         code: ErrorCode,
     },
-    /// The group is rebalancing, and takes no commits until this member has joined again: poll, then commit the offsets
-    /// of the partitions that are still assigned.
+    /// The group is rebalancing and takes no commits until this member has joined again, or it has rebalanced since the
+    /// commit was asked for: poll, then commit the offsets of the partitions that are still assigned.
     RebalanceInProgress,
     /// The coordinator did not answer or refused the commit.
     Offsets(OffsetsError),
