@@ -30,6 +30,7 @@ use super::positions::{Positions, State};
 use super::session::{FIRST_VERSION_WITH_IDS, FetchSession};
 use super::{ConsumeError, ConsumerConfig, Watermarks};
 use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
+use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchRequest;
 use crate::protocol::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::time::Moment;
@@ -268,10 +269,21 @@ impl Fetcher {
         self.parked.retain(|parked| parked.partition != *partition);
     }
 
+    /// Drops data behind a batch that could not be read. They can never be delivered: a seek fetches again.
+    fn drop_undeliverable(&mut self) {
+        for (partition, assigned) in self.positions.iter_mut().filter(|(_, assigned)| assigned.has_failed()) {
+            if assigned.parked_bytes > 0 {
+                self.parked_bytes -= std::mem::take(&mut assigned.parked_bytes);
+                self.parked.retain(|parked| parked.partition != *partition);
+            }
+        }
+    }
+
     /// Drops data of paused partitions that others need the room of: the data that came last, which are fetched again
     /// after the resume. Otherwise nothing would be fetched as long as the program waits for the others. Java keeps all
     /// of them (KAFKA-7548), but its buffer has no limit.
     fn make_room(&mut self) {
+        self.drop_undeliverable();
         let limit_bytes = self.config.buffer_limit_bytes;
         let paused_limit_bytes = limit_bytes - (limit_bytes / 2).min(self.config.max_partition_bytes as usize);
         if self.parked_bytes <= paused_limit_bytes {
@@ -431,6 +443,12 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
 /// 20 ms after the first failure, twice as long after each further one, 1 s at most.
 fn retry_delay(failures: u32) -> Duration {
     RETRY_DELAY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_DELAY_MAX)
+}
+
+/// Whether a leader that answers with this code is to be asked again. Whatever it does not foresee has the code
+/// UNKNOWN_SERVER_ERROR, such as a failure to read from remote storage; Java's client asks again, too.
+fn is_passing(code: ErrorCode) -> bool {
+    code.is_retriable() || code == ErrorCode::UNKNOWN_SERVER_ERROR
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Fetcher, FetcherAction, retry_delay};
+use super::{Fetcher, FetcherAction, is_passing, retry_delay};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::consumer::epochs::EpochHistory;
 use crate::consumer::plan::Asked;
@@ -86,7 +86,7 @@ impl Fetcher {
             match *result {
                 Looked::Found(offset) => place(assigned, offset, now),
                 Looked::Led => assigned.state = State::NeedsReset(now + later(assigned)),
-                Looked::Refused(code) if code.is_retriable() => {
+                Looked::Refused(code) if is_passing(code) => {
                     assigned.failures = assigned.failures.saturating_add(1);
                     assigned.state = State::NeedsReset(now + retry_delay(assigned.failures));
                     self.stale.insert(partition.topic.clone());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::warn;
 
 use super::{FetchFailure, Fetcher, Parked, retry_delay};
 use crate::cluster::{Broker, LeaderHint, TopicPartition};
@@ -209,6 +210,10 @@ impl Fetcher {
             // Kafka's table calls the code retriable, but the leader's disk will return the same bytes the next time.
             ErrorCode::CORRUPT_MESSAGE => {
                 self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code });
+            }
+            ErrorCode::UNKNOWN_SERVER_ERROR => {
+                warn!(%partition, %offset, "the leader failed without a reason, and is asked again; its log tells more");
+                self.retry_later(now, asked);
             }
             // The leader has moved, does not lead yet, or has another topic under that name or id.
             code if code.is_retriable() || code == ErrorCode::INCONSISTENT_TOPIC_ID => self.retry_later(now, asked),

@@ -8,7 +8,7 @@
 //! ```
 //! From version 12 on, the answer to a fetch says the same without being asked.
 
-use super::{FetchFailure, Fetcher, FetcherAction, Parked, retry_delay};
+use super::{FetchFailure, Fetcher, FetcherAction, Parked, is_passing, retry_delay};
 use crate::cluster::TopicPartition;
 use crate::consumer::flights::FetchKind;
 use crate::consumer::plan::{Asked, Ticket};
@@ -95,7 +95,7 @@ impl Fetcher {
             ErrorCode::NONE => self.pass_check(now, asked),
             // Before version 3, the question was for brokers alone.
             ErrorCode::CLUSTER_AUTHORIZATION_FAILED => self.pass_check(now, asked),
-            code if code.is_retriable() => self.retry_later(now, asked),
+            code if is_passing(code) => self.retry_later(now, asked),
             code => self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code }),
         }
     }

@@ -81,3 +81,24 @@ fn paused_partitions_keep_what_they_have_if_nobody_lacks_room() {
     assert_eq!(offsets, (0..6).map(|offset| (offset, offset)).collect::<Vec<_>>());
     assert_eq!(goes_on_at(&mut script, 0), (6, 3));
 }
+
+#[test]
+fn data_behind_a_batch_that_cannot_be_read_leave_the_others_room() {
+    let mut script = Script::reading(CONFIG, 0);
+    let mut damaged = batch(0, 1).to_vec();
+    *damaged.last_mut().expect("it has bytes") ^= 1;
+    script.receive(holding(vec![Bytes::from(damaged)]));
+    (1..6).for_each(|offset| script.receive(record(offset)));
+    let mut fetched = script.take();
+    script.receive(record(6));
+    script.fetcher.assign(tp(2), Offset(0), LeaderEpoch(-1));
+    assert_eq!(script.poll(), None, "the buffer is full");
+    let failed = fetched.next_batch().expect("one batch").expect("its header is sound");
+    let error = failed.records(&mut Decompressed::default()).expect_err("the checksum is wrong");
+    assert_eq!(script.take_error(), error);
+    let (request, _) = script.fetch();
+    assert_eq!((request.topics[0].partitions.len(), request.topics[0].partitions[0].partition), (1, 2));
+    assert_eq!((script.fetcher.parked_bytes(), script.take_error()), (0, error));
+    script.fetcher.assign(tp(0), Offset(1), LeaderEpoch(-1));
+    assert_eq!(goes_on_at(&mut script, 0).0, 1);
+}

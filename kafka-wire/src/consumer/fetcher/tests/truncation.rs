@@ -229,6 +229,11 @@ fn a_check_that_fails_is_repeated_and_one_that_cannot_be_made_passes() {
 
     let mut script = reading_from_a_new_leader(ConsumerConfig::default());
     let (_, ticket) = check(&mut script);
+    let code = ErrorCode::UNKNOWN_SERVER_ERROR;
+    answer_check_with(&mut script, ticket, EpochEndOffset { error_code: code.0, ..Default::default() });
+    assert!(script.fetcher.take().is_none(), "whatever it was, it may pass");
+    script.now = script.now + Duration::from_secs(1);
+    let (_, ticket) = check(&mut script);
     let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
     answer_check_with(&mut script, ticket, EpochEndOffset { error_code: code.0, ..Default::default() });
     assert_eq!(script.take_error(), ConsumeError::Refused { partition: tp(0), offset: Offset(8), code });
