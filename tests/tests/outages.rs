@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 on_both_brokers!(
     a_topic_that_vanishes_for_a_while_keeps_its_sequences,
     a_topic_that_is_made_anew_takes_what_is_sent_after_that,
+    keys_follow_the_partitions_of_a_topic_that_is_made_anew,
     writers_without_every_acknowledgement_lose_and_double_only_what_they_may,
     batches_that_are_given_up_on_their_way_are_whole_if_they_arrive,
     a_record_behind_one_that_was_refused_is_sent_without_a_flush,
@@ -173,6 +174,35 @@ async fn a_topic_that_is_made_anew_takes_what_is_sent_after_that(broker: TestBro
         written(fixture.send(&producer, &expected[number]).await).await;
     }
     assert_eq!(fixture.values(topic).await, expected);
+}
+
+async fn keys_follow_the_partitions_of_a_topic_that_is_made_anew(broker: TestBroker) {
+    let fixture = Fixture::new(&broker, 0).await;
+    let producer = fixture.producer().await;
+    let topic = broker.unique("t");
+    create_topic(&fixture.outside, &topic, 3).await;
+    let keys: Vec<String> = (0..10).map(|key| key.to_string()).collect();
+    let send = async |key: &str| producer.send(ProducerRecord::to(&topic).key(key).value("x")).await.expect("room");
+    for key in &keys {
+        written(send(key).await).await;
+    }
+    fixture.outside.delete_topics(&[Str::from(topic.as_str())]).await.expect("the cluster answers");
+    let new = kafka_wire::admin::NewTopic::new(topic.as_str(), 1);
+    eventually("the topic again", WAIT, async || {
+        let outcomes = fixture.outside.create_topics(std::slice::from_ref(&new)).await.expect("the cluster answers");
+        outcomes[0].1.is_ok().then_some(())
+    })
+    .await;
+    // A record that nobody takes lets the producer look the topic up.
+    let nowhere = ProducerRecord::to(&topic).partition(PartitionId(2)).value("x");
+    producer.send(nowhere).await.expect("it had three").forget();
+    eventually("one partition", WAIT, async || {
+        (producer.partition_count(&topic).await.expect("it is known") == 1).then_some(())
+    })
+    .await;
+    for key in &keys {
+        written(send(key).await).await;
+    }
 }
 
 async fn writers_without_every_acknowledgement_lose_and_double_only_what_they_may(broker: TestBroker) {

@@ -111,7 +111,10 @@ pub struct Accumulator {
 #[derive(Debug)]
 struct Topic {
     name: Str,
+    /// The partitions that it has or had.
     slots: Vec<Slot>,
+    /// The number of partitions that it has now.
+    partition_count: usize,
 }
 
 #[derive(Debug)]
@@ -166,14 +169,16 @@ impl Accumulator {
         }
     }
 
-    /// Adds a topic with partitions `0..partition_count`. A known topic keeps its handle and may grow.
+    /// Adds a topic with partitions `0..partition_count`. A known topic keeps its handle and may grow. It may also have
+    /// been made anew with fewer partitions: then the slots of others stay for the batches that are under way.
     pub fn add_topic(&mut self, name: &Str, partition_count: i32) -> TopicHandle {
         let handle = self.topic(name).unwrap_or_else(|| {
             self.by_name.insert(name.clone(), self.topics.len());
-            self.topics.push(Topic { name: name.clone(), slots: Vec::new() });
+            self.topics.push(Topic { name: name.clone(), slots: Vec::new(), partition_count: 0 });
             self.handle(self.topics.len() - 1)
         });
         let topic = &mut self.topics[handle.index as usize];
+        topic.partition_count = usize::try_from(partition_count).unwrap_or(0);
         for id in index_of(topic.slots.len()).cast_signed()..partition_count {
             let slot = Slot(index_of(self.partitions.len()));
             topic.slots.push(slot);
@@ -214,7 +219,7 @@ impl Accumulator {
     /// Number of the topic's partitions, as last added; 0 if the handle is from another producer.
     #[must_use]
     pub fn partition_count(&self, topic: TopicHandle) -> i32 {
-        self.of(topic).map_or(0, |topic| index_of(topic.slots.len()).cast_signed())
+        self.of(topic).map_or(0, |topic| index_of(topic.partition_count).cast_signed())
     }
 
     /// Every partition, in the order of the slots.
@@ -235,7 +240,7 @@ impl Accumulator {
     #[inline]
     pub fn slot(&self, topic: TopicHandle, partition: PartitionId) -> Option<Slot> {
         let index = usize::try_from(partition.0).ok()?;
-        self.of(topic)?.slots.get(index).copied()
+        self.of(topic).filter(|topic| index < topic.partition_count)?.slots.get(index).copied()
     }
 
     /// Serialises a record into the open batch of its partition. Returns whether the sender has work:
@@ -314,7 +319,7 @@ impl Accumulator {
 
     /// The number of closed and unsettled batches of each partition, and whether it is available, in order.
     pub fn waiting(&self, topic: TopicHandle) -> impl ExactSizeIterator<Item = (u32, bool)> + Clone + use<'_> {
-        let slots = self.of(topic).map_or(&[][..], |topic| &topic.slots);
+        let slots = self.of(topic).map_or(&[][..], |topic| &topic.slots[..topic.partition_count]);
         slots.iter().map(|slot| {
             let partition = &self.partitions[slot.index()];
             (partition.waiting, partition.is_available)

@@ -112,6 +112,19 @@ fn a_topic_that_grows_keeps_its_handle_and_its_partitions() {
 }
 
 #[test]
+fn a_topic_that_is_made_anew_may_have_fewer_partitions() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    let slots = [1, 2].map(|index| accumulator.slot(topic, PartitionId(index)).unwrap());
+    assert_eq!(accumulator.add_topic(&Str::from("t"), 2), topic);
+    assert_eq!((accumulator.partition_count(topic), accumulator.waiting(topic).len()), (2, 2));
+    let refused = Err(AppendError::UnknownPartition { partition: PartitionId(2) });
+    assert_eq!(accumulator.append(topic, PartitionId(2), record(b"a")), refused);
+    assert_eq!(accumulator.slots().len(), 3, "batches may be under way");
+    accumulator.add_topic(&Str::from("t"), 3);
+    assert_eq!([1, 2].map(|index| accumulator.slot(topic, PartitionId(index)).unwrap()), slots);
+}
+
+#[test]
 fn a_batch_that_is_dated_lingers_from_when_it_was_opened() {
     let (mut accumulator, topic) = accumulator(400, 10_000);
     let at = Moment::from_millis;

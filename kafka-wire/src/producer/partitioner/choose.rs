@@ -118,6 +118,8 @@ impl Chooser {
         let batch_size_bytes = self.batch_size_bytes;
         let sticky = &mut self.turn(topic).sticky;
         let current = sticky.current(batch_size_bytes, |partition| queues.has_room(partition));
+        // The topic may have been made anew with fewer partitions.
+        let current = current.filter(|current| current.0 < queues.partition_count());
         let partition = current.unwrap_or_else(|| self.draw(topic, queues));
         self.turn(topic).sticky.produced(record_bytes);
         partition
@@ -222,6 +224,19 @@ mod tests {
         );
         let chosen = choices(Partitioning::Sticky, &keys, 10);
         assert!(chosen.iter().all(|partition| *partition == chosen[0]), "{chosen:?}");
+    }
+
+    #[test]
+    fn records_without_a_key_leave_a_partition_that_is_gone() {
+        let mut chooser = Chooser::new(Partitioning::Sticky, 1_000, true, 5);
+        let mut topic = Topic { filled: vec![0; 4] };
+        // Begins with each of several partitions.
+        for _ in 0..20 {
+            topic.filled = vec![0; 4];
+            let partition = chooser.choose(0, &topic, None, 600);
+            topic.filled.truncate(1);
+            assert_eq!(chooser.choose(0, &topic, None, 600), PartitionId(0), "it was at {partition}");
+        }
     }
 
     #[test]

@@ -87,13 +87,14 @@ impl Sender {
         }
     }
 
-    /// Handles new metadata: partitions that were added, and whether each has a leader.
+    /// Handles new metadata: partitions that were added, or are gone with a topic that was made anew, and whether each
+    /// has a leader. A topic that is gone keeps its partitions until it is there again.
     pub(super) fn see_leaders(&mut self, cluster: &Cluster) {
         let mut buffer = self.shared.buffer();
         let accumulator = &mut buffer.accumulator;
         if self.has_many_owners {
             let names: Vec<Str> = accumulator.topic_names().cloned().collect();
-            for topic in names.iter().filter_map(|name| cluster.shared_topic(name)) {
+            for topic in names.iter().filter_map(|name| cluster.shared_topic(name)).filter(|topic| count(topic) > 0) {
                 accumulator.add_topic(&topic.name, count(&topic));
             }
         }
