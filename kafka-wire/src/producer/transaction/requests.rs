@@ -336,9 +336,11 @@ impl TransactionManager {
         match reaction {
             Reaction::Done => self.end(Ended::Committed),
             Reaction::Retry | Reaction::FindCoordinator => {
-                // Kafka also answers COORDINATOR_NOT_AVAILABLE if its append to the transaction log timed out
-                // (`TransactionStateManager.appendTransactionToLog`), which may still succeed.
-                self.attempts.unanswered |= code == ErrorCode::COORDINATOR_NOT_AVAILABLE;
+                // Kafka also answers COORDINATOR_NOT_AVAILABLE if its append to the transaction log timed out, and
+                // NOT_COORDINATOR if it was deposed meanwhile (`TransactionStateManager.appendTransactionToLog`): the
+                // append may still succeed.
+                self.attempts.unanswered |=
+                    matches!(code, ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR);
                 self.settle(now, ApiKey::EndTxn, reaction, Some(code), pauses);
             }
             _ if self.attempts.unanswered || !is_definite(code) => self.rest(State::InDoubt, Ended::Unknown(cause)),

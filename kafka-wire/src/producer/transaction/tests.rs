@@ -352,6 +352,13 @@ fn a_refusal_after_a_lost_answer_proves_nothing() {
         assert_eq!(script.manager.begin(TransactionVersion::V1), Err(NotReady::NeedsRecover));
         assert_eq!(script.manager.abort(), Err(NotReady::NeedsRecover));
     }
+    // A coordinator may have written the commit before it was deposed.
+    for code in [ErrorCode::COORDINATOR_NOT_AVAILABLE, ErrorCode::NOT_COORDINATOR] {
+        let mut script = Script::committing(TransactionVersion::V1);
+        script.end_txn(code, None);
+        script.end_txn(ErrorCode::PRODUCER_FENCED, None);
+        script.ends(&Ended::Unknown(refused(ApiKey::EndTxn, ErrorCode::PRODUCER_FENCED)));
+    }
 }
 
 #[test]
