@@ -42,6 +42,7 @@ macro_rules! on_the_embedded_broker {
 on_the_embedded_broker!(
     a_full_buffer_makes_send_wait_and_then_fail,
     waiting_for_room_does_not_cut_other_batches_short,
+    room_that_is_given_and_not_taken_is_for_the_next_one,
     what_is_cut_off_says_whether_it_may_be_written,
     a_sender_whose_runtime_is_gone_is_an_error_that_says_so,
 );
@@ -314,6 +315,29 @@ async fn a_full_buffer_makes_send_wait_and_then_fail(broker: TestBroker) {
     let huge = "x".repeat(6_000);
     let error = producer.send(fixture.record(&huge)).await.expect_err("it will never fit");
     assert!(matches!(error, SendError::RecordTooLarge { limit_bytes: 5_000, .. }), "{error}");
+}
+
+async fn room_that_is_given_and_not_taken_is_for_the_next_one(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let producer = fixture.open(ProducerConfig { buffer_limit_bytes: 5_000, ..ProducerConfig::default() }).await;
+    producer.partition_count(&fixture.topic).await.expect("the topic is there");
+    let embedded = fixture.broker.embedded().expect("this test runs on the embedded broker");
+    let late = Action::Delay(Duration::from_millis(300));
+    embedded.inject(Rule { api_key: ApiKey::Produce as i16, nth: 1, action: late });
+    let text = "x".repeat(3_000);
+    let sent = producer.send(fixture.record(&text)).await.expect("there is room");
+    let mut first = Box::pin(producer.send(fixture.record(&text)));
+    let mut second = Box::pin(producer.send(fixture.record(&text)));
+    for waiting in [&mut first, &mut second] {
+        let polled = tokio::time::timeout(Duration::from_millis(10), waiting).await;
+        assert!(polled.is_err(), "there is no room");
+    }
+    within("an acknowledgement", WAIT, sent).await.expect("it is written");
+    // By now, it is the turn of the first one, which gives up before it looks.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    drop(first);
+    within("room", Duration::from_secs(10), second).await.expect("there is room").forget();
+    producer.close().await.expect("all is written");
 }
 
 async fn waiting_for_room_does_not_cut_other_batches_short(broker: TestBroker) {

@@ -182,6 +182,8 @@ impl Sender {
         buffer.time.expire();
         let Buffer { accumulator, linger, bell, .. } = &mut *buffer;
         if core.manager.gives_up() {
+            // No batch is open any more.
+            (self.linger_until, self.register_at) = (None, None);
             accumulator.discard(DeliveryCause::TransactionFailed);
             bell.looked(None);
             if self.outbox.give_up() {
@@ -381,17 +383,20 @@ fn register_early(now: Moment, buffer: &mut Buffer, core: &mut Core) -> Option<M
 /// Returns the time of the next one.
 fn give_turns(now: Moment, buffer: &mut Buffer) -> Option<Moment> {
     let mut room_bytes = buffer.accumulator.room_bytes();
+    // Its owner may be dropped before it takes its turn, which nothing tells: then the room is for the next one.
+    let mut has_given = false;
     let is_shut = buffer.gate != Gate::Open;
     while let Some(first) = buffer.waiting.front() {
         let has_turn = is_shut || first.record_bytes <= room_bytes;
         if !has_turn && first.deadline > now {
-            return Some(first.deadline);
+            return Some(if has_given { first.deadline.min(now + TURN_MAX) } else { first.deadline });
         }
         let first = buffer.waiting.pop_front()?;
         let turn = if has_turn { Turn::TryAgain } else { Turn::TimeIsOver };
         // If an owner has gone away, its room is for the next one.
         if first.promise.send(turn).is_ok() && has_turn {
             room_bytes = room_bytes.saturating_sub(first.record_bytes);
+            has_given = true;
         }
     }
     None
@@ -409,6 +414,8 @@ fn block(pause: Duration) {
     std::thread::sleep(pause);
 }
 
+/// Time after which room that was given is looked at again.
+const TURN_MAX: Duration = Duration::from_millis(10);
 /// Longest pause for which the sender stops its thread.
 const BLOCKED_MAX: Duration = Duration::from_millis(2);
 /// Greatest age of the time of day that a record is given.
