@@ -203,7 +203,13 @@ impl Membership {
 
     /// Tells the coordinator that the owner has the partitions `kept`, sorted: it has given up what the last assignment
     /// did not have, and taken what was new in it. If the member has not joined, it joins.
+    ///
+    /// If the partitions were lost already, and the owner has not taken that event, does nothing: its commits must not
+    /// get the epoch of another membership. The owner takes the event, and rejoins without them.
     pub fn handle_rejoin_keeping(&mut self, now: Moment, kept: Vec<TopicPartition>) {
+        if !kept.is_empty() && self.events.iter().any(|event| matches!(event, GroupEvent::Lost { .. })) {
+            return;
+        }
         match self.state {
             State::Unjoined => {
                 self.state = State::Joining;

@@ -236,6 +236,22 @@ fn a_fenced_member_loses_everything_and_joins_again_under_its_id() {
     }
 }
 
+/// The owner acknowledges an assignment, and does not know yet that it was lost: it must not have the epoch of the next
+/// membership, under which a commit would be taken.
+#[test]
+fn a_member_that_was_lost_does_not_join_with_what_it_had() {
+    let mut script = Script::with_two();
+    script.wait();
+    script.refuse(ErrorCode::FENCED_MEMBER_EPOCH);
+    script.member.handle_rejoin_keeping(script.now, partitions("t", &[0, 1]));
+    script.drain();
+    assert!(script.calls.is_empty());
+    assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::Fenced }]);
+    script.member.handle_rejoin_keeping(script.now, Vec::new());
+    script.wait();
+    assert_eq!(script.heartbeat().member_epoch, 0);
+}
+
 #[test]
 fn a_member_leaves_with_the_epoch_that_says_how() {
     for (instance_id, is_to_return, epoch) in
