@@ -348,7 +348,7 @@ impl Ownership {
     /// Returns the time at which a commit of the timer is due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        (self.auto_commit.is_some() && !self.is_committing).then_some(self.next_commit)
+        (self.auto_commit.is_some() && !self.is_committing && !self.is_waiting).then_some(self.next_commit)
     }
 
     /// The next instruction for the driver, if any.

@@ -109,6 +109,31 @@ fn an_eager_member_commits_and_tells_before_it_gives_everything_up() {
 }
 
 #[test]
+fn nothing_is_due_while_a_commit_is_waited_for() {
+    let mut script = Script::new(Exchange::Eager, Some(Duration::from_secs(5))).reading(&[0]);
+    script.read(0, 12);
+    script.ownership.handle_event(&GroupEvent::Rebalancing);
+    assert_eq!(script.until_told(), ["commit first 0@12"]);
+    assert_eq!(script.ownership.next_timeout(), None, "it would be past soon, and nothing done about it");
+    script.ownership.handle_committed(true);
+    assert_eq!(script.ownership.next_timeout(), Some(Moment::from_millis(5_000)));
+}
+
+#[test]
+fn a_partition_may_be_paused_before_it_is_read() {
+    let mut script = Script::new(Exchange::Eager, None);
+    assert!(!script.ownership.handle_paused(&partition(0), true), "the member does not have it");
+    script.ownership.handle_event(&assigned(&[0]));
+    script.until_told();
+    assert!(script.ownership.handle_paused(&partition(0), true) && script.ownership.is_paused(&partition(0)));
+    script.ownership.handle_event(&GroupEvent::Lost { cause: LostCause::Removed });
+    while !script.until_told().is_empty() {}
+    script.ownership.handle_event(&assigned(&[0]));
+    script.until_told();
+    assert!(!script.ownership.is_paused(&partition(0)), "that was another assignment");
+}
+
+#[test]
 fn without_automatic_commits_the_user_is_told_at_once() {
     let mut script = Script::new(Exchange::Eager, None).reading(&[0]);
     script.read(0, 12);
