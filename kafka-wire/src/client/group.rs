@@ -283,7 +283,7 @@ impl Shared {
     async fn ask(&self, call: MemberRequest) -> Result<MemberResponse, RequestFailure> {
         let config = &self.config;
         // The coordinator answers when all members have joined, or when their time is up.
-        let rebalance = config.rebalance_timeout + Duration::from_secs(5);
+        let rebalance = config.rebalance_timeout.saturating_add(Duration::from_secs(5));
         match call {
             MemberRequest::Join(request) => {
                 self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(MemberResponse::Join)
