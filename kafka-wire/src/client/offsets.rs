@@ -205,13 +205,11 @@ async fn fetch(
             Ok(answers) => {
                 for (partition, answer) in answers {
                     match answer {
-                        Ok(committed) => {
-                            missing.retain(|left| *left != partition);
-                            found.insert(partition, committed);
-                        }
+                        Ok(committed) => drop(found.insert(partition, committed)),
                         Err(code) => retry.note(OffsetsError::Partition { partition, code })?,
                     }
                 }
+                missing.retain(|partition| !found.contains_key(partition));
             }
             Err(error) => retry.note(error)?,
         }

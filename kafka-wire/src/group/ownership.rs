@@ -410,7 +410,8 @@ impl Ownership {
         self.held.keys().filter(is_given_up).cloned().collect()
     }
 
-    /// Puts the steps of giving up before everything else in the queue, and begins with the commit.
+    /// Puts the steps of giving up these partitions, which are sorted, before everything else in the queue, and begins
+    /// with the commit.
     fn revoke(&mut self, partitions: Vec<TopicPartition>, now: Moment) -> Option<Effect> {
         if partitions.is_empty() {
             return None;
@@ -422,8 +423,9 @@ impl Ownership {
         self.queue.push_front(Item::Stop(partitions.clone()));
         self.queue.push_front(Item::Do(Effect::Tell(AssignmentChange::Revoking(partitions.clone()))));
         let interval = self.auto_commit?;
-        let offsets: Vec<_> =
-            self.uncommitted().into_iter().filter(|(partition, _)| partitions.contains(partition)).collect();
+        let is_given_up =
+            |(partition, _): &(TopicPartition, CommittedOffset)| partitions.binary_search(partition).is_ok();
+        let offsets: Vec<_> = self.uncommitted().into_iter().filter(is_given_up).collect();
         self.next_commit = now + interval;
         self.is_waiting = !offsets.is_empty();
         self.is_waiting.then_some(Effect::Commit { offsets, is_awaited: true })

@@ -79,8 +79,12 @@ impl Target {
         if former.as_ref() == Some(&resolved) {
             return Vec::new();
         }
+        let mut former_ids: BTreeMap<&Str, BTreeSet<&Uuid>> = BTreeMap::new();
+        for (own, id) in former.iter().flatten() {
+            former_ids.entry(&own.topic).or_default().insert(id);
+        }
         let is_same = |own: &TopicPartition, id: &Uuid| {
-            former.iter().flatten().all(|(other, former)| other.topic != own.topic || former == id)
+            former_ids.get(&own.topic).is_none_or(|former| former.iter().all(|former| *former == id))
         };
         let same: Vec<_> = resolved.iter().filter(|(own, id)| is_same(own, id)).map(|(own, _)| own.clone()).collect();
         self.ids.extend(resolved.iter().map(|(own, id)| (own.topic.clone(), *id)));
