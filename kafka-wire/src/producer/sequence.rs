@@ -398,7 +398,8 @@ impl PartitionQueue {
             Attempt::OutOfOrder(_, code) if transactional || !self.identity.is_some() => {
                 self.fail(index, DeliveryCause::Refused(code))
             }
-            Attempt::OutOfOrder(_, code) => {
+            Attempt::OutOfOrder(at, code) => {
+                self.retry_at = self.retry_at.max(at);
                 // The leader does not have the batch: otherwise it would have been recognised as a repetition. Nor does
                 // it have one behind it from a former leader, unless it takes batches in any order (rule 10).
                 (batch.written, batch.last_code) = (Written::No, Some(code));

@@ -408,7 +408,9 @@ fn a_gap_asks_for_an_epoch_that_the_partition_has_not_had() {
     assert_eq!(script.outbox.needs_epoch(raised), NeedsEpoch::This);
     script.outbox.restart(raised);
     assert_eq!(script.outbox.needs_epoch(raised), NeedsEpoch::No);
-    assert!(script.outbox.poll(NOW, raised, |_| true).is_some());
+    assert!(script.outbox.poll(NOW, raised, |_| true).is_none(), "it pauses");
+    let later = script.outbox.next_timeout(NOW).unwrap();
+    assert!(script.outbox.poll(later, raised, |_| true).is_some());
 }
 
 /// Its records would otherwise stay in an open batch until somebody flushes.

@@ -182,6 +182,19 @@ fn a_gap_before_the_next_in_line_starts_anew_under_a_higher_epoch() {
 }
 
 #[test]
+fn a_batch_is_sent_under_its_new_stamp_after_a_pause() {
+    let mut queue = queue_of(1);
+    let sent = send(&mut queue);
+    let later = Moment::from_millis(20);
+    queue.handle(NOW, sent[0].id, Attempt::OutOfOrder(later, ErrorCode::UNKNOWN_PRODUCER_ID), false);
+    assert!(queue.needs_epoch(), "the epoch is raised meanwhile");
+    assert!(queue.restart(RAISED).is_empty());
+    assert!(send(&mut queue).is_empty(), "each of its refusals would raise the epoch at once");
+    assert_eq!(queue.next_timeout(NOW), Some(later));
+    assert!(send_one(&mut queue, later, RAISED).is_some());
+}
+
+#[test]
 fn a_batch_that_may_be_written_is_never_stamped_again() {
     let mut queue = queue_of(2);
     let sent = send(&mut queue);
