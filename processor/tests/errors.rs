@@ -263,6 +263,30 @@ fn a_result_that_fails_is_left_out_and_the_others_come_out() {
     assert_eq!(dead(&driver), [("b".to_owned(), String::new(), "not b".to_owned())]);
 }
 
+/// A run to the end of its input that begins there: what was open before is closed in a transaction without records.
+#[test]
+fn a_result_that_fails_at_the_end_of_the_input_is_left_out_as_any_other() {
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(Tumbling::of(Duration::from_secs(10)))
+        .count("counts", Emit::OnClose)
+        .map(|count| if count.key == "bad" { panic!("told to") } else { *count.value })
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("in", Some("bad"), "", 1);
+    driver.pipe("in", Some("good"), "", 2);
+    driver.settle();
+    driver.kill_worker(0);
+    driver.end_of_input();
+    driver.start_worker(0);
+    driver.settle();
+    assert!(driver.is_finished(), "{:?}", driver.reports());
+    assert_eq!(counts(&driver), [("good".to_owned(), 1)]);
+    assert_eq!(driver.failure(), None);
+    assert_eq!(driver.status()[0].1.counters.failed, 1);
+}
+
 #[test]
 fn each_kind_of_failure_stops_a_job_that_says_nothing() {
     let mut driver = failing(|_| ());

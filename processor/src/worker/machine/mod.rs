@@ -208,6 +208,9 @@ impl Worker {
         self.watch.now = now;
         if self.accepts_records() {
             self.tell_ends(outbox, now);
+        }
+        // A result that fails at the end of an input has begun an abort.
+        if self.accepts_records() {
             self.tick(now, outbox);
             self.inspect(now);
             self.discover(now);
