@@ -206,6 +206,8 @@ impl Failure for FlushError {
     fn remedy(&self) -> Remedy {
         match self {
             Self::Delivery { first, .. } => first.remedy(),
+            // A right to write is refused before the first delivery, when the partition joins the transaction.
+            Self::Transaction(TransactionCause::Refused { code, .. }) => code_remedy(*code),
             _ => Remedy::Restart,
         }
     }
@@ -228,11 +230,12 @@ impl Failure for TransactionError {
     }
 }
 
-/// Failures of committing after which the producer cannot go on.
+/// Failures of committing after which another attempt does not help.
 impl Failure for CommitError {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Fatal(TransactionCause::Refused { code, .. }) => code_remedy(*code),
+            Self::Fatal(TransactionCause::Refused { code, .. })
+            | Self::Abortable(TransactionCause::Refused { code, .. }) => code_remedy(*code),
             _ => Remedy::Restart,
         }
     }
@@ -252,6 +255,7 @@ pub(super) fn committed(result: Result<(), CommitError>) -> Completion {
     match result {
         Ok(()) => Completion::Transaction(Outcome::Done),
         Err(CommitError::Unknown(_)) => Completion::Transaction(Outcome::Unknown),
+        Err(error) if error.remedy() == Remedy::Person => Completion::Failed(error.end()),
         // After `GroupChanged`, the group's own event tells what to do next.
         Err(CommitError::Abortable(_) | CommitError::GroupChanged(_)) => Completion::Transaction(Outcome::MustAbort),
         Err(error) => Completion::Failed(error.end()),

@@ -137,6 +137,7 @@ fn output_is_written() {
         (&delivery(DeliveryCause::TimedOut(None)), Restart),
         (&FlushError::Delivery { first: too_large.clone(), failed_records: 2 }, Person),
         (&FlushError::Transaction(refused(ErrorCode::INVALID_PRODUCER_EPOCH)), Restart),
+        (&FlushError::Transaction(refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED)), Person),
         (&FlushError::NotReady(NotReady::Finished), Restart),
     ]);
     assert!(too_large.fatal().to_string().contains("max.message.bytes"));
@@ -156,6 +157,7 @@ fn a_transaction_ends() {
         (&TransactionError::Fatal(refused(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)), Person),
         (&CommitError::Fenced(cause()), Restart),
         (&CommitError::Fatal(refused(ErrorCode::GROUP_AUTHORIZATION_FAILED)), Person),
+        (&CommitError::Abortable(refused(ErrorCode::GROUP_AUTHORIZATION_FAILED)), Person),
         (&CommitError::NotReady(NotReady::Finished), Restart),
     ]);
     assert_eq!(committed(Ok(())), Completion::Transaction(Outcome::Done));
@@ -164,6 +166,8 @@ fn a_transaction_ends() {
     let moved_on = CommitError::GroupChanged(ErrorCode::ILLEGAL_GENERATION);
     assert_eq!(committed(Err(moved_on)), Completion::Transaction(Outcome::MustAbort));
     assert!(matches!(committed(Err(CommitError::Fenced(cause()))), Completion::Failed(End::Restart(_))));
+    let forbidden = CommitError::Abortable(refused(ErrorCode::GROUP_AUTHORIZATION_FAILED));
+    assert!(matches!(committed(Err(forbidden)), Completion::Failed(End::Fatal(_))));
     assert_eq!(aborted(Err(TransactionError::TimedOut(cause()))), Completion::Transaction(Outcome::Unknown));
     assert!(matches!(aborted(Err(TransactionError::Fenced(cause()))), Completion::Failed(End::Restart(_))));
 }
