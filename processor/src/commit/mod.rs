@@ -54,8 +54,8 @@ pub enum Step {
     /// Get a new epoch by `InitProducerId`, repeatedly while a transaction is still being finished.
     /// Answer: [`Outcome::Done`], [`Outcome::Fatal`].
     Recover,
-    /// Read the committed offset of a partition that was in the transaction, stable offsets only, and compare its
-    /// metadata. Answer: [`Outcome::Landed`], [`Outcome::Fatal`].
+    /// Read the committed offsets of the partitions that were in the transaction, stable offsets only, and compare
+    /// their metadata: one that is of the transaction tells for all. Answer: [`Outcome::Landed`], [`Outcome::Fatal`].
     ReadCommitted {
         /// The sequence number to look for.
         sequence: u64,

@@ -289,3 +289,35 @@ fn a_worker_that_is_stopped_between_two_assignments_commits_nothing_of_a_task_it
     assert_eq!(lines, ["0: one", "1: one", "1: three", "1: two"]);
     std::fs::remove_dir_all(&folder).expect("it is ours");
 }
+
+#[test]
+fn a_commit_without_an_answer_is_found_though_one_of_its_topics_was_deleted() {
+    let mut job = Topology::builder("job");
+    for topic in ["a", "b"] {
+        job.stream(topic, Utf8).map(|line| line.value.to_owned()).to("out", crate::serde::Raw, Text);
+    }
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("a", None, "of a", 0);
+    driver.pipe("b", None, "of b", 0);
+    driver.lose_answer(true);
+    let now = driver.now;
+    let member = driver.slots[0].active().expect("it runs");
+    assert!(member.request_commit(now));
+    member.turn(&mut driver.cluster, now);
+    let asked = loop {
+        let asked = member.operations.iter().find_map(|it| match &it.operation {
+            Operation::ReadOffsets { partitions, .. } => Some(partitions.clone()),
+            _ => None,
+        });
+        if let Some(asked) = asked {
+            break asked;
+        }
+        assert!(member.operate(0, (&mut driver.cluster, now), &mut driver.plan, false).is_ok_and(|is_done| is_done));
+    };
+    // Brokers forget the offsets of a topic with it.
+    assert!(driver.cluster.offsets.remove(&asked[0]).is_some());
+    driver.settle();
+    let mut lines: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    lines.sort();
+    assert_eq!(lines, ["of a", "of b"], "each once");
+}

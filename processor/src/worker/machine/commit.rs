@@ -70,7 +70,7 @@ impl Worker {
                 Step::Commit { .. } if self.has_lost_committing => self.commit.handle(Outcome::MustAbort),
                 Step::Commit { sequence } => {
                     let offsets = self.offsets(sequence);
-                    self.last_committed = offsets.first().map(|(input, _)| input.clone());
+                    self.last_committed = offsets.iter().map(|(input, _)| input.clone()).collect();
                     self.start(Operation::Commit { offsets });
                 }
                 Step::Abort => {
@@ -232,16 +232,15 @@ impl Worker {
         restored.flat_map(|held| held.places_but(&is_gone)).map(committed).take(1).collect()
     }
 
-    /// The offsets of a transaction are committed together, so one of them tells for all.
+    /// The offsets of a transaction are committed together, so one of them tells for all; but that of a topic which was
+    /// deleted since is no more.
     fn read_committed(&mut self) {
-        match self.last_committed.clone() {
-            Some(input) => {
-                let partitions = vec![input];
-                let id = self.start(Operation::ReadOffsets { partitions, is_stable: true });
-                self.transaction_operation = Some(id);
-            }
-            None => self.commit.handle(Outcome::Landed(false)),
+        if self.last_committed.is_empty() {
+            return self.commit.handle(Outcome::Landed(false));
         }
+        let partitions = self.last_committed.clone();
+        let id = self.start(Operation::ReadOffsets { partitions, is_stable: true });
+        self.transaction_operation = Some(id);
     }
 
     fn confirm(&mut self, now: Moment) {

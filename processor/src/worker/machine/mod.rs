@@ -89,8 +89,8 @@ pub struct Worker {
     committing: Vec<TaskId>,
     /// Whether one of these tasks has gone: its next owner may have committed since, so this commit must not be.
     has_lost_committing: bool,
-    /// An input whose offset is in the commit in progress, or was in the last one.
-    last_committed: Option<TopicPartition>,
+    /// The inputs whose offsets are in the commit in progress, or were in the last one.
+    last_committed: Vec<TopicPartition>,
     /// The time at which that commit began.
     committing_since: Moment,
     marks: Marks,
@@ -147,7 +147,7 @@ impl Worker {
             commit,
             committing: Vec::new(),
             has_lost_committing: false,
-            last_committed: None,
+            last_committed: Vec::new(),
             committing_since: now,
             marks: Marks::default(),
             is_looking: false,
