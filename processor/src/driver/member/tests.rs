@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::types::{Offset, PartitionId};
+
 use super::ROOM_RECORDS;
 use crate::commit::CommitPolicy;
 use crate::driver::plan::Plan;
@@ -320,4 +323,23 @@ fn a_commit_without_an_answer_is_found_though_one_of_its_topics_was_deleted() {
     let mut lines: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
     lines.sort();
     assert_eq!(lines, ["of a", "of b"], "each once");
+}
+
+#[test]
+fn a_table_whose_log_was_cut_does_not_wait_for_what_it_has_lost() {
+    let mut job = Topology::builder("job");
+    let rows = job.compacted_table("rows", "table", Utf8, Text);
+    rows.changes().map(|row| format!("{:?}", row.value.new)).to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("table", Some("k"), "v", 0);
+    driver.settle();
+    let input = TopicPartition::new("table", PartitionId(0));
+    let committed = driver.cluster.offsets.get_mut(&input).expect("it was committed");
+    committed.offset = Offset(committed.offset.0 + 10);
+    let committed = committed.offset;
+    driver.crash();
+    driver.advance_wall(SECOND);
+    assert!(driver.reports()[0].iter().all(|task| task.life == Life::Running), "{:?}", driver.reports());
+    let member = driver.slots[0].active().expect("it runs");
+    assert_eq!(member.inputs[&input].next, committed, "a broker tells then that the log has been cut");
 }
