@@ -10,14 +10,15 @@ use conformance::{TestBroker, on_both_brokers, within};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
-use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use testkit::broker::{Broker, BrokerConfig};
-use tokio::time::timeout;
+use testkit::fault::{Action, Rule};
+use tokio::time::{Instant, timeout};
 
 on_both_brokers!(
     a_consumer_with_the_same_group_id_is_refused,
@@ -26,6 +27,7 @@ on_both_brokers!(
     an_input_that_grows_ends_a_job_whose_state_depends_on_it,
     an_input_that_is_deleted_ends_the_job_where_that_is_asked,
     an_input_that_is_deleted_holds_up_no_other,
+    an_input_that_is_deleted_holds_event_time_back_no_longer,
 );
 
 async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
@@ -160,9 +162,76 @@ async fn an_input_that_is_deleted_holds_up_no_other(broker: TestBroker) {
     assert_eq!((count("before"), count("after"), count("last")), (1, 10, 1), "each once");
 }
 
+async fn an_input_that_is_deleted_holds_event_time_back_no_longer(broker: TestBroker) {
+    let bench = Bench::new(&broker, "worker-life", [1, 1]).await;
+    let other = broker.unique("other");
+    create_topic(&bench.client, &other, 1).await;
+    let mut job = Topology::builder(&bench.application_id);
+    let watermark = Watermark::default().idle_after(Duration::from_millis(200));
+    let [lines, others] = [&bench.input, &other].map(|topic| job.keyed_stream(topic, Utf8, Utf8).watermark(watermark));
+    let counts = lines.merge(others).window(Tumbling::of(Duration::from_secs(10))).count("counts", Emit::OnClose);
+    counts.map(|count| *count.value).to(&bench.output, Utf8, U64);
+    let mut config = bench.config();
+    config.set("metadata.max.age.ms", "500").expect("a known key");
+    let running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
+    let partition = |topic: &str| TopicPartition::new(topic, PartitionId(0));
+    for topic in [&bench.input, &other] {
+        write_line_at(&bench.client, &partition(topic), "line", 1_000).await;
+    }
+    let mut running =
+        until(running, "both records", |running| running.status().commits > 0 && running.status().records_in == 2)
+            .await;
+    bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
+    let by = Instant::now() + PATIENCE;
+    for seconds in 20.. {
+        write_line_at(&bench.client, &partition(&other), "line", seconds * 1_000).await;
+        if let Ok(end) = timeout(Duration::from_millis(200), running.finished()).await {
+            end.expect("the job goes on");
+        }
+        let read = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
+        if let Some(first) = read.first() {
+            assert_eq!(first.value.as_deref(), Some(&2_u64.to_be_bytes()[..]));
+            break;
+        }
+        assert!(Instant::now() < by, "the window stays open: {:?}", running.tasks());
+    }
+    running.stop().await.expect("the job stops");
+}
+
+/// A right that is refused is not asked for again and again: the job ends and says which.
+#[tokio::test]
+async fn a_right_that_is_missing_ends_the_job() {
+    let broker = Broker::start_on_thread(BrokerConfig::default()).expect("a port is free");
+    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker answers");
+    for topic in ["in", "out"] {
+        create_topic(&client, topic, 1).await;
+    }
+    let refusals = [
+        (ApiKey::AddPartitionsToTxn, ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        (ApiKey::TxnOffsetCommit, ErrorCode::GROUP_AUTHORIZATION_FAILED),
+    ];
+    for (api, code) in refusals {
+        let mut config = Config::new(&broker.address());
+        config.state_dir = std::env::temp_dir().join("waterwheel-worker-life");
+        let mut job = Topology::builder("unauthorized");
+        job.keyed_stream("in", Utf8, Utf8).map(|line| line.value.to_owned()).to("out", Utf8, processor::serde::Text);
+        let running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
+        let mut running = until(running, "its task", |running| running.status().running_workers == 1).await;
+        broker.inject(Rule { api_key: api.into(), nth: 1, action: Action::Error(code.0) });
+        write_line(&client, &TopicPartition::new("in", PartitionId(0)), "line").await;
+        let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("a right is missing");
+        assert!(error.to_string().contains("AUTHORIZATION_FAILED"), "{error}");
+        assert!(broker.faults_are_spent());
+    }
+}
+
 async fn write_line(client: &Client, partition: &TopicPartition, line: &str) {
+    write_line_at(client, partition, line, 1_000).await;
+}
+
+async fn write_line_at(client: &Client, partition: &TopicPartition, line: &str, at: i64) {
     let mut builder = BatchBuilder::new(256);
-    builder.append(1_000, Some(b"key"), Some(line.as_bytes()), RawHeaders::EMPTY).expect("it fits");
+    builder.append(at, Some(b"key"), Some(line.as_bytes()), RawHeaders::EMPTY).expect("it fits");
     let batch = builder.seal(Seal::default()).expect("not compressed");
     conformance::writer::write_batch(client, partition, batch).await;
 }

@@ -34,6 +34,12 @@ impl TestDriver {
         }
     }
 
+    /// Deletes a topic that the job reads. Event time goes on without it once a worker, which looks every 5 s, misses
+    /// it again.
+    pub fn delete_topic(&mut self, topic: &str) {
+        self.cluster.logs.remove(topic);
+    }
+
     /// Creates a topic. An input with a pattern that it matches reads it once a worker has looked for topics, which
     /// workers do every 30 s by default.
     ///

@@ -134,6 +134,11 @@ impl Logs {
         self.note_count(topic);
     }
 
+    pub(super) fn remove(&mut self, topic: &str) {
+        self.topics.remove(topic);
+        self.note_count(topic);
+    }
+
     fn note_count(&self, topic: &str) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.insert(topic.to_owned(), self.partition_count(topic));

@@ -201,6 +201,9 @@ impl Member {
         records_max: usize,
     ) -> bool {
         let logs = &cluster.logs;
+        if logs.partition_count(&input.topic) <= input.partition.0 {
+            return false;
+        }
         let stable = logs.last_stable_offset(&input.topic, input.partition);
         let Some(reading) = self.inputs.get_mut(input).filter(|reading| !reading.is_stopped) else { return false };
         // Records are deleted unread only for a worker that has lost the input, and does not know it.

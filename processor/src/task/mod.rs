@@ -332,6 +332,7 @@ impl Task {
         self.now = now;
         self.resume(output)?;
         self.state.time.tick(now);
+        self.advance(output)?;
         for input in 0..self.inputs.len() {
             if self.specs[input].is_internal {
                 self.check_end(input, output)?;

@@ -8,7 +8,7 @@ use kafka_wire::types::PartitionId;
 use super::Task;
 use super::status::{Holder, TaskId};
 use crate::topology::{SourceKind, SourceSpec, SubTopologyId, Topology};
-use crate::watermark::Contributor;
+use crate::watermark::{Contributor, Progress};
 
 /// Partitions of a user's topic that the job reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +97,25 @@ impl Task {
         let known = |input: &TopicPartition| topology.source(&input.topic);
         let read: Option<Vec<_>> = self.inputs.iter().map(known).collect();
         self.sources = Sources::new(topology, &read.expect("topics stay in a topology"), &self.inputs);
+    }
+
+    /// Sets whether the topic of an input of the user's is gone, so that event time waits for it no longer. Call
+    /// [`Task::tick`] after it.
+    pub fn set_gone(&mut self, input: usize, is_gone: bool) {
+        self.state.time.set_gone(input, is_gone);
+        self.committed.time.set_gone(input, is_gone);
+    }
+
+    /// Number of upstream tasks of an input, as far as their marks have told; `None` for an input of the user's.
+    #[must_use]
+    pub fn upstream_count(&self, input: usize) -> Option<i32> {
+        self.state.time.progress(input).map(Progress::upstream_count)
+    }
+
+    /// Forgets the upstream tasks of an input from this number on, which are no more. Call [`Task::tick`] after it.
+    pub fn cut_upstreams(&mut self, input: usize, count: i32) {
+        self.state.time.cut_upstreams(input, count);
+        self.committed.time.cut_upstreams(input, count);
     }
 
     /// Notes that its sub-topology has so many tasks now, which its marks state. Returns whether these are more than

@@ -50,7 +50,7 @@ impl Progress {
         for mark in marks {
             let Some((upstream, count)) = place(mark) else { continue };
             if upstreams.len() < count {
-                // A topic may gain partitions; it never loses any.
+                // A topic may gain partitions. That there are fewer tasks no mark can tell, see `cut`.
                 upstreams.resize(count, None);
             }
             let slot = &mut upstreams[upstream];
@@ -63,6 +63,26 @@ impl Progress {
             self.sums = Sums::of(upstreams);
         }
         true
+    }
+
+    /// Forgets the upstream tasks from this number on: their topic was deleted, or the job reads it no longer. A mark
+    /// does not tell that, because a task that has not heard of a growth yet states a smaller number as well. Returns
+    /// whether there were any.
+    pub fn cut(&mut self, count: i32) -> bool {
+        let count = usize::try_from(count).unwrap_or_default();
+        if count == 0 || self.upstreams.len() <= count {
+            return false;
+        }
+        let upstreams = Arc::make_mut(&mut self.upstreams);
+        upstreams.truncate(count);
+        self.sums = Sums::of(upstreams);
+        true
+    }
+
+    /// Number of upstream tasks, as far as marks have told.
+    #[must_use]
+    pub fn upstream_count(&self) -> i32 {
+        i32::try_from(self.upstreams.len()).unwrap_or(i32::MAX)
     }
 
     /// The latest mark of each upstream task, by its partition; `None` for a task without a mark so far.
@@ -231,6 +251,22 @@ mod tests {
         assert!(progress.has_ended(&ends));
         assert!(progress.apply(&[mark(0, 0)]));
         assert!(!progress.has_ended(&ends), "went on after its end");
+    }
+
+    #[test]
+    fn tasks_that_are_no_more_are_forgotten() {
+        let idle = |upstream, own| Mark { idle: Some(IdleAt { own, above: 0 }), ..mark(upstream, 900) };
+        let mut progress = progress(&[mark(0, 500), mark(1, 600), mark(2, 100)]);
+        assert!(!progress.cut(3) && !progress.cut(0));
+        assert_eq!(
+            (progress.least(), progress.greatest(), progress.upstream_count()),
+            (TimestampMs(100), TimestampMs(600), 3)
+        );
+        assert!(progress.cut(2));
+        assert_eq!((progress.least(), progress.least_active()), (TimestampMs(500), Some(TimestampMs(500))));
+        assert!(progress.has_heard_all() && !progress.cut(2));
+        assert!(progress.apply(&[idle(2, 7)]), "it was there after all");
+        assert!(progress.has_heard_all() && progress.greatest() == TimestampMs(900) && progress.upstream_count() == 3);
     }
 
     #[test]

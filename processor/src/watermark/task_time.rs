@@ -5,7 +5,8 @@
 //! topic that it reads. Each has a watermark, and is active or idle.
 //!
 //! - The minimum of all is *certain*: no look at anything else can make it wrong.
-//! - An input that has ended, because its part of the job is bounded, holds nothing back any more.
+//! - An input that has ended, because its part of the job is bounded, holds nothing back any more, and neither does one
+//!   whose topic is gone.
 //! - An idle contributor must not hold the others back for ever. Without the idle ones, the minimum of the active ones
 //!   counts; if all are idle, the maximum of all, because the order in which they became idle or ended must not matter.
 //! - But "idle" may be outdated: the logs of its sources may have records that no task has read yet, and the first
@@ -59,6 +60,8 @@ pub struct TaskTime {
     inputs: Vec<Input>,
     /// For each input, whether it has ended.
     ended: Vec<bool>,
+    /// For each input, whether its topic is gone.
+    gone: Vec<bool>,
     watermark: TimestampMs,
     /// Whether anything has changed since the last look-up in the logs.
     is_changed: bool,
@@ -87,8 +90,8 @@ impl TaskTime {
             InputKind::Repartition => Input::Repartition(Progress::default()),
         };
         let inputs: Vec<_> = inputs.into_iter().map(input).collect();
-        let ended = vec![false; inputs.len()];
-        Self { inputs, ended, watermark: NO_WATERMARK, is_changed: true, look_again: None }
+        let (ended, gone) = (vec![false; inputs.len()], vec![false; inputs.len()]);
+        Self { inputs, ended, gone, watermark: NO_WATERMARK, is_changed: true, look_again: None }
     }
 
     /// The watermark. It never goes back.
@@ -142,6 +145,23 @@ impl TaskTime {
     pub fn set_ended(&mut self, input: usize, has_ended: bool) {
         self.is_changed |= self.ended[input] != has_ended;
         self.ended[input] = has_ended;
+    }
+
+    /// Sets whether the topic of a source input is gone: no record of it will come, unless it is made again.
+    pub fn set_gone(&mut self, input: usize, is_gone: bool) {
+        if self.gone[input] != is_gone {
+            self.gone[input] = is_gone;
+            self.find_out();
+        }
+    }
+
+    /// Forgets the upstream tasks from this number on, which are no more, see [`Progress::cut`].
+    pub fn cut_upstreams(&mut self, input: usize, count: i32) {
+        if let Some(Input::Repartition(progress)) = self.inputs.get_mut(input)
+            && progress.cut(count)
+        {
+            self.find_out();
+        }
     }
 
     /// Takes the marks of one record from an input that is a repartition topic. `false` if they are invalid,
@@ -252,7 +272,8 @@ impl TaskTime {
     #[must_use]
     pub fn position(&self) -> IdleAt {
         let mut sum = IdleAt { own: 0, above: 0 };
-        for input in &self.inputs {
+        // A task that does not know yet that a topic is gone states more: it is not passed by until it does.
+        for (input, _) in self.inputs.iter().zip(&self.gone).filter(|(_, is_gone)| !**is_gone) {
             match input {
                 Input::Source { position, .. } => sum.own = sum.own.saturating_add(position.0),
                 Input::Repartition(progress) => {
@@ -310,10 +331,17 @@ impl TaskTime {
         self.inputs.iter().map(greatest).max().unwrap_or(NO_WATERMARK)
     }
 
-    /// The inputs that have not ended, or all if all have.
+    /// The inputs that have not ended and are not gone, or all if there is no such input.
     fn waited_for(&self) -> impl Iterator<Item = (usize, &Input)> {
-        let all_have_ended = self.ended.iter().all(|has_ended| *has_ended);
-        self.inputs.iter().enumerate().filter(move |(index, _)| all_have_ended || !self.ended[*index])
+        let is_over = |index: usize| self.ended[index] || self.gone[index];
+        let all_are_over = (0..self.inputs.len()).all(is_over);
+        self.inputs.iter().enumerate().filter(move |(index, _)| all_are_over || !is_over(*index))
+    }
+
+    /// Lets the next tick find out how far event time gets without what holds it back no longer.
+    const fn find_out(&mut self) {
+        self.is_changed = true;
+        self.look_again = Some(Moment::ZERO);
     }
 
     fn has_heard_all(&self) -> bool {

@@ -7,6 +7,7 @@ use kafka_wire::cluster::MissingTopics;
 use kafka_wire::time::Moment;
 
 use super::action::OperationId;
+use crate::task::TaskId;
 
 /// The reaction of a job to the deletion of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Inspection {
     /// Whether the inspection in progress is an additional one, which does not count for topics that are missing.
     pub(super) is_hurried: bool,
     wants_hurry: bool,
+    /// Inputs whose upstream tasks were more, at the last inspection, than there can be.
+    pub(super) crowded: BTreeSet<(TaskId, usize)>,
     /// Topics that the last inspection did not find; those that the one before it did not find either are gone.
     pub(super) missing: MissingTopics,
 }
@@ -40,6 +43,7 @@ impl Inspection {
             next: now,
             is_hurried: false,
             wants_hurry: false,
+            crowded: BTreeSet::new(),
             missing: MissingTopics::new(Duration::ZERO),
         }
     }

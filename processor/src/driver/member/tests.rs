@@ -12,6 +12,7 @@ use crate::driver::{TestClock, TestDriver};
 use crate::operator::{CallOptions, Emit};
 use crate::serde::{Text, U64, Utf8};
 use crate::topology::Topology;
+use crate::types::Partitions;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
 use crate::worker::{End, Fatal, Life, Operation};
@@ -342,4 +343,59 @@ fn a_table_whose_log_was_cut_does_not_wait_for_what_it_has_lost() {
     assert!(driver.reports()[0].iter().all(|task| task.life == Life::Running), "{:?}", driver.reports());
     let member = driver.slots[0].active().expect("it runs");
     assert_eq!(member.inputs[&input].next, committed, "a broker tells then that the log has been cut");
+}
+
+/// Counts records of two topics in windows, before or behind a shuffle.
+fn merged(is_shuffled: bool, partitions: &[(&str, i32)]) -> TestDriver {
+    let mut job = Topology::builder("job");
+    let watermark = Watermark::default().idle_after(SECOND);
+    let [a, b] = ["a", "b"].map(|topic| job.keyed_stream(topic, Utf8, Utf8).watermark(watermark));
+    let both = a.merge(b);
+    if is_shuffled {
+        let keyed = both.key_by("by-value", Partitions(1), (Utf8, ()), |record| (record.value, ()));
+        let counts = keyed.window(Tumbling::of(10 * SECOND)).count("counts", Emit::OnClose);
+        counts.map(|count| *count.value).to("out", Utf8, U64);
+    } else {
+        let counts = both.window(Tumbling::of(10 * SECOND)).count("counts", Emit::OnClose);
+        counts.map(|count| *count.value).to("out", Utf8, U64);
+    }
+    TestDriver::with_partitions(job.build().expect("a valid job"), partitions)
+}
+
+#[test]
+fn an_input_that_is_deleted_holds_event_time_back_no_longer() {
+    for (is_shuffled, of_b) in [(false, 1), (true, 1), (true, 2)] {
+        let mut driver = merged(is_shuffled, &[("a", 1), ("b", of_b)]);
+        driver.pipe("a", Some("k"), "v", 1_000);
+        for partition in 0..of_b {
+            driver.pipe_partition("b", partition, Some("k"), "v", 1_000);
+        }
+        driver.settle();
+        driver.delete_topic("b");
+        driver.pipe("a", Some("k"), "v", 20_000);
+        driver.settle();
+        assert_eq!(counts(&driver), [0_u64; 0], "nobody knows yet");
+        driver.advance_wall(20 * SECOND);
+        driver.settle();
+        assert_eq!(counts(&driver), [1 + u64::from(of_b.unsigned_abs())], "shuffled: {is_shuffled}");
+    }
+}
+
+#[test]
+fn upstream_tasks_that_are_no_more_hold_event_time_back_no_longer() {
+    let mut driver = merged(true, &[("a", 1), ("b", 3)]);
+    driver.pipe("a", Some("k"), "v", 1_000);
+    for partition in 0..3 {
+        driver.pipe_partition("b", partition, Some("k"), "v", 1_000);
+    }
+    driver.settle();
+    driver.kill_worker(0);
+    driver.delete_topic("b");
+    driver.start_worker(0);
+    driver.pipe("a", Some("k"), "v", 20_000);
+    driver.advance_wall(4 * SECOND);
+    assert_eq!(counts(&driver), [0_u64; 0], "their marks are in the changelog");
+    driver.advance_wall(20 * SECOND);
+    driver.settle();
+    assert_eq!((counts(&driver), driver.fatal()), (vec![4], None));
 }

@@ -43,6 +43,7 @@ impl Worker {
         let gone = self.membership.replace_members(live_ids);
         // Others may have more partitions to work on, which the tasks that stay have to know of.
         self.inspection.hurry();
+        self.inspection.crowded.clear();
         if !new.is_empty() || !gone.is_empty() {
             self.takeovers.push(Takeover::new(new, gone, self.settings.foreign_offsets));
             self.go_on_with_takeover(now, self.takeovers.len() - 1);

@@ -61,7 +61,7 @@ impl Worker {
             let Some(step) = self.commit.poll(now) else { return };
             match step {
                 Step::Flush => match self.doubts() {
-                    sources if sources.is_empty() => self.begin_preparing(now, outbox),
+                    sources if sources.is_empty() => self.pass_idle(now, &BTreeMap::new(), outbox),
                     sources => {
                         self.is_looking = true;
                         self.start(Operation::SumSourceEnds { sources, run_ends: self.ends.clone() });
@@ -120,19 +120,23 @@ impl Worker {
     }
 
     /// The sources that are believed to be idle and hold event time back: all of them are looked up with one
-    /// request to the brokers.
+    /// request to the brokers. Those that are gone need no look-up.
     fn doubts(&self) -> Vec<SourcePartitions> {
         let restored = self.tasks.iter().filter(|held| held.is_restored());
         let sources: BTreeSet<SourcePartitions> = restored.flat_map(|held| held.task.doubts()).collect();
-        sources.into_iter().collect()
+        sources.into_iter().filter(|source| !self.inspection.missing.is_gone(&source.topic)).collect()
     }
 
     /// Lets event time pass the sources whose ends are as believed.
     fn pass_idle(&mut self, now: Moment, ends: &BTreeMap<SourcePartitions, Offset>, outbox: &mut dyn Outbox) {
-        let end = |source: &SourcePartitions| ends.get(source).copied();
+        let Self { tasks, inspection, .. } = self;
+        let end = |source: &SourcePartitions| match inspection.missing.is_gone(&source.topic) {
+            true => Some(Offset(0)),
+            false => ends.get(source).copied(),
+        };
         let in_doubt = |held: &&mut Held| held.has_doubts();
         let settle = |held: &mut Held| held.task.settle(now, &end, outbox);
-        let settled = self.tasks.restored_mut().filter(in_doubt).try_for_each(settle);
+        let settled = tasks.restored_mut().filter(in_doubt).try_for_each(settle);
         match settled {
             Ok(()) => self.begin_preparing(now, outbox),
             Err(failure) => {

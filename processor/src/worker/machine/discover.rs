@@ -20,22 +20,34 @@ use crate::worker::end::Fatal;
 pub(super) struct Discovery {
     operation: Option<OperationId>,
     next: Moment,
+    /// Whether a look has succeeded since the last call of [`Discovery::takes_look`].
+    has_looked: bool,
 }
 
 impl Discovery {
     pub(super) const fn new(now: Moment) -> Self {
-        Self { operation: None, next: now }
+        Self { operation: None, next: now, has_looked: false }
     }
 
     pub(super) fn waits_for(&self, id: OperationId) -> bool {
         self.operation == Some(id)
     }
+
+    /// Whether a look has succeeded since the last call.
+    pub(super) const fn takes_look(&mut self) -> bool {
+        std::mem::replace(&mut self.has_looked, false)
+    }
 }
 
 impl Worker {
+    /// Whether topics may come to match a pattern while it runs.
+    pub(super) fn discovers(&self) -> bool {
+        self.settings.discovery_interval.is_some() && self.topology.has_patterns()
+    }
+
     /// Looks for topics, if that is due.
     pub(super) fn discover(&mut self, now: Moment) {
-        let Some(interval) = self.settings.discovery_interval.filter(|_| self.topology.has_patterns()) else { return };
+        let Some(interval) = self.settings.discovery_interval.filter(|_| self.discovers()) else { return };
         if self.discovery.operation.is_some() || now < self.discovery.next {
             return;
         }
@@ -47,6 +59,7 @@ impl Worker {
         self.discovery.operation = None;
         // A failed look tells nothing.
         let Completion::Topics(names) = completion else { return };
+        self.discovery.has_looked = true;
         let found = self.topology.with_later_topics(names.iter().map(String::as_str));
         match found {
             Ok(Some(topology)) => self.adopt(topology),

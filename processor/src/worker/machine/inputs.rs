@@ -47,15 +47,48 @@ impl Worker {
         }
         // A task that was taken over since the request has topics that were not requested.
         let asked = std::mem::take(&mut self.inspection.asked);
-        let inputs = ids.iter().flat_map(|id| self.external_inputs(*id)).filter(|topic| asked.contains(topic));
+        let inputs = ids.iter().flat_map(|id| self.sources_of(*id)).filter(|topic| asked.contains(topic));
         let missing: Vec<_> = inputs.filter(|topic| !counts.contains_key(topic)).map(Str::from).collect();
         self.inspection.missing.handle_looked(now, missing);
+        self.pass_by_the_gone(&asked, &counts);
         for topic in self.inspection.missing.gone() {
             warn!(worker = %self.settings.transactional_id, %topic, "a topic that the job reads does not exist; its other inputs go on");
         }
         let gone = self.inspection.missing.gone().next().cloned();
         if let (Some(topic), MissingTopic::Fail) = (gone, self.settings.missing_topic) {
             self.fail(Fatal::TopicDeleted { topic: topic.to_string() });
+        }
+    }
+
+    /// Lets event time wait no longer for inputs that are gone, and for upstream tasks that were there for their sake.
+    ///
+    /// More upstream tasks than there can be were there at the last inspection already, and, if topics come to match a
+    /// pattern, at the last look for these: marks of a new task may come before the news of its topic.
+    fn pass_by_the_gone(&mut self, asked: &BTreeSet<String>, counts: &BTreeMap<String, i32>) {
+        let knows_topics = self.discovery.takes_look() || !self.discovers();
+        let Self { tasks, topology, inspection, .. } = self;
+        let mut crowded = BTreeSet::new();
+        for held in tasks.iter_mut() {
+            for (index, input) in held.task.inputs().to_vec().iter().enumerate() {
+                let Some(source) = topology.source(&input.topic) else { continue };
+                let SourceKind::Repartition { upstream, .. } = source.kind else {
+                    held.task.set_gone(index, inspection.missing.is_gone(&input.topic));
+                    continue;
+                };
+                let is_known = knows_topics && topology.own_sources(upstream).all(|topic| asked.contains(topic));
+                let count = topology.task_count(upstream, counts);
+                if !is_known || held.task.upstream_count(index).is_none_or(|heard| heard <= count) {
+                    continue;
+                }
+                if inspection.crowded.contains(&(held.id, index)) {
+                    held.task.cut_upstreams(index, count);
+                } else {
+                    crowded.insert((held.id, index));
+                }
+            }
+        }
+        if knows_topics {
+            inspection.crowded = crowded;
         }
     }
 
@@ -80,9 +113,15 @@ impl Worker {
         sources.filter(|source| source.kind == SourceKind::External).map(|source| source.topic.clone())
     }
 
+    /// The topics of the user's that a task reads, and those that the tasks upstream of it read.
+    fn sources_of(&self, id: TaskId) -> impl Iterator<Item = String> {
+        let above = self.topology.sources_above(id.sub_topology);
+        self.topology.own_sources(id.sub_topology).chain(above).map(str::to_owned)
+    }
+
     fn topics_of(&self, id: TaskId) -> Vec<String> {
         let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];
         let changelog = |store: &StoreId| self.topology.changelog_topic(*store).to_owned();
-        self.external_inputs(id).chain(sub_topology.stores().iter().map(changelog)).collect()
+        self.sources_of(id).chain(sub_topology.stores().iter().map(changelog)).collect()
     }
 }
