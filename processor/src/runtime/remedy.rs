@@ -165,6 +165,15 @@ impl Failure for ConsumeError {
     }
 }
 
+/// The end of a worker that cannot read a changelog or a global table. If the beginning of the log has gone while the
+/// worker waited for its turn to read it, a new worker begins at the present one.
+pub(super) fn unrestored(error: &ConsumeError) -> End {
+    match error {
+        ConsumeError::OffsetOutOfRange { .. } => End::Restart(error.to_string()),
+        error => error.end(),
+    }
+}
+
 /// Failures of appending a record to the open transaction.
 impl Failure for AppendError {
     fn remedy(&self) -> Remedy {

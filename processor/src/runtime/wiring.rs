@@ -25,7 +25,7 @@ use super::connect::{self, Parts};
 use super::kill::Death;
 use super::membership;
 use super::operations::{carry_out, carry_out_in};
-use super::remedy::Failure;
+use super::remedy::{self, Failure};
 use super::spec::Spec;
 use super::transaction::Transaction;
 use crate::commit::CommitPolicy;
@@ -364,7 +364,7 @@ impl<'s> Wiring<'s> {
     fn restore(&mut self, fetched: Result<Fetched, ConsumeError>) {
         let mut fetched = match fetched {
             Ok(fetched) => fetched,
-            Err(error) => return self.worker.give_up(error.end()),
+            Err(error) => return self.worker.give_up(remedy::unrestored(&error)),
         };
         let changelog = fetched.partition().clone();
         while let Some(batch) = fetched.next_batch() {

@@ -114,8 +114,11 @@ fn records_are_read() {
         (&ConsumeError::TopicRecreated { partition: partition.clone(), offset }, Person),
         (&ConsumeError::Stalled { partition: partition.clone(), offset, size_bytes: 9 }, Person),
     ]);
+    let passed = ConsumeError::OffsetOutOfRange { partition: partition.clone(), offset };
+    assert!(matches!(unrestored(&passed), End::Restart(_)), "it is listed anew");
     let corrupt = ConsumeError::Corrupt { partition, offset, cause: corrupt_record() };
     assert!(matches!(corrupt.fatal(), Fatal::Corrupt { offset: Offset(7), .. }));
+    assert!(matches!(unrestored(&corrupt), End::Fatal(_)));
 }
 
 /// The error of a batch that is cut short.
