@@ -104,8 +104,12 @@ impl Takeover {
                 Step::Count => Some(Operation::CountPartitions { topics: self.topics(topology) }),
                 Step::Committers if !membership.knows_members() => None,
                 Step::Committers => Some(Operation::ReadOffsets { partitions: self.inputs(), is_stable: false }),
-                Step::Fence if self.gone.is_empty() => None,
-                Step::Fence => Some(Operation::Fence { transactional_ids: std::mem::take(&mut self.gone) }),
+                Step::Fence => {
+                    // One that was gone may have joined meanwhile.
+                    let gone = std::mem::take(&mut self.gone).into_iter().filter(|id| membership.is_gone(id));
+                    let transactional_ids: Vec<_> = gone.collect();
+                    (!transactional_ids.is_empty()).then_some(Operation::Fence { transactional_ids })
+                }
                 Step::Offsets => Some(Operation::ReadOffsets { partitions: self.inputs(), is_stable: true }),
                 Step::Ends => {
                     let wanted = self.wanted(topology);
@@ -354,4 +358,25 @@ fn check_offsets(offsets: &[(TopicPartition, Option<CommittedOffset>)], topology
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serde::{Raw, Text, Utf8};
+
+    #[test]
+    fn a_worker_that_has_come_back_meanwhile_is_not_fenced() {
+        let mut job = Topology::builder("job");
+        job.stream("in", Utf8).map(|line| line.value.to_owned()).to("out", Raw, Text);
+        let topology = job.build().expect("a valid job");
+        let fenced = |live: &str| {
+            let mut membership = Membership::new();
+            membership.replace_members(vec![live.to_owned()]);
+            let mut takeover = Takeover::new(Vec::new(), vec!["job-1".to_owned()], ForeignOffsets::Refuse);
+            takeover.next(&topology, &membership)
+        };
+        assert_eq!(fenced("job-2"), Some(Operation::Fence { transactional_ids: vec!["job-1".to_owned()] }));
+        assert_eq!(fenced("job-1"), None);
+    }
 }
