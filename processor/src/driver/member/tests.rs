@@ -399,3 +399,13 @@ fn upstream_tasks_that_are_no_more_hold_event_time_back_no_longer() {
     driver.settle();
     assert_eq!((counts(&driver), driver.fatal()), (vec![4], None));
 }
+
+#[test]
+fn a_rebalance_is_told_at_once_to_whoever_waits_for_the_end() {
+    let mut driver = filled();
+    driver.end_of_input();
+    let worker = &mut driver.slots[0].active().expect("it runs").worker;
+    assert!(worker.is_finished() && worker.take_totals().is_some() && worker.take_totals().is_none());
+    worker.handle_rebalancing();
+    assert_eq!(worker.take_totals().map(|totals| totals.is_finished), Some(false));
+}

@@ -53,6 +53,8 @@ impl Worker {
     /// Handles the start of a rebalance: the open transaction is committed, then the partitions are given back.
     pub fn handle_rebalancing(&mut self) {
         self.membership.phase = Phase::Returning;
+        // Whoever watches a bounded run must not take it for finished by what was so before.
+        self.watch.is_due = true;
         if !self.commit.is_idle() {
             self.commit.request_commit();
         }
