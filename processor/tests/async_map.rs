@@ -1,7 +1,9 @@
 //! Calls to the outside under the test driver: order, bounds, timeouts, repetition, time, crashes.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestClock, TestDriver};
@@ -333,6 +335,35 @@ fn a_look_up_brings_no_results_of_commits_to_a_call() {
     driver.pipe("orders", Some("ann"), "tea", 2);
     driver.settle();
     assert_eq!(out(&driver), ["ann tea after 1"]);
+}
+
+#[test]
+fn a_call_that_ends_while_its_transaction_is_aborted_is_made_again() {
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    let lines = job.keyed_stream("in", Utf8, Utf8);
+    // It ends as soon as anybody looks again: behind the abort that the other record causes.
+    let ask = |value: String| async {
+        let mut is_second = false;
+        let once = move |context: &mut Context<'_>| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut is_second, true) { Poll::Ready(()) } else { Poll::Pending }
+        };
+        poll_fn(once).await;
+        Ok::<_, String>(value)
+    };
+    let lines_of_call = lines.clone().map(|record| record.value.to_owned());
+    lines_of_call.async_map("ask", CallOptions::unordered(10), ask).to("out", Utf8, Utf8);
+    lines.filter(|record| record.value != "bad" || panic!("a record that fails")).to("other", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    write(&mut driver, &[("a", "good"), ("b", "bad"), ("c", "better")]);
+    driver.settle();
+    let mut values: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    values.sort_unstable();
+    assert_eq!(
+        (driver.failure().map(ToString::to_string), values),
+        (None, vec!["better".to_owned(), "good".to_owned()])
+    );
 }
 
 #[test]

@@ -352,11 +352,11 @@ impl Member {
             Operation::Flush => self.flush((cluster, now), plan)?,
             Operation::Commit { offsets } => self.commit(offsets, has_offsets, (cluster, now), plan)?,
             Operation::Abort => {
-                self.sending.clear();
+                self.sending.end();
                 self.end_transaction(false, cluster)
             }
             Operation::Recover => {
-                self.sending.clear();
+                self.sending.end();
                 if let Completion::Failed(end) = self.end_transaction(false, cluster) {
                     return Ok(Some(Completion::Failed(end)));
                 }
@@ -394,6 +394,7 @@ impl Member {
             return Ok(Completion::Transaction(Outcome::Unknown));
         }
         let ended = self.end_transaction(true, cluster);
+        self.sending.end();
         die_at(CommitPoint::AfterEndTxnSent, plan)?;
         let is_unanswered = take(plan, Plan::Unanswered { landed: true });
         Ok(if is_unanswered { Completion::Transaction(Outcome::Unknown) } else { ended })

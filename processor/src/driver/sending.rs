@@ -29,6 +29,8 @@ pub(super) struct Sending {
     topics: TopicCounts,
     /// The topics of the job's own.
     own: BTreeSet<String>,
+    /// Whether a transaction is open: as with a producer, there is no output without one.
+    is_open: bool,
     /// The virtual time of day.
     pub(super) wall: TimestampMs,
 }
@@ -39,8 +41,8 @@ impl Sending {
         let count = |topic: &String| (topic.clone(), cluster.logs.partition_count(topic));
         let sinks = topology.sinks().iter().map(|sink| count(&sink.topic)).collect();
         let (topics, limits, own) = (cluster.logs.counts(), cluster.limits.clone(), topology.own_topics());
-        let wall = TimestampMs(0);
-        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room, limits, topics, own, wall }
+        let (is_open, wall) = (false, TimestampMs(0));
+        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room, limits, topics, own, is_open, wall }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -52,13 +54,16 @@ impl Sending {
         self.records.drain(..count).collect()
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Ends the transaction; what has not been sent is not in it.
+    pub(super) fn end(&mut self) {
         self.records.clear();
+        self.is_open = false;
     }
 }
 
 impl Output for Sending {
     fn emit(&mut self, record: OutRecord<'_>) {
+        assert!(self.is_open, "output without a transaction");
         let (topic, partition_count) = &self.sinks[record.sink.0];
         if record.key.is_none() && record.route == Route::ByKey {
             self.next_partition = (self.next_partition + 1) % *partition_count;
@@ -92,6 +97,7 @@ impl Output for Sending {
 
 impl Outbox for Sending {
     fn begin(&mut self) -> Result<(), End> {
+        self.is_open = true;
         Ok(())
     }
 

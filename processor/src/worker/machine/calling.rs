@@ -25,7 +25,9 @@ impl Worker {
     /// Takes the results of calls to the outside, and begins those that have waited for room. Call it while
     /// [`Worker::needs_outbox`], when it is woken, after each call of another method and at [`Worker::next_timeout`].
     pub fn resume_calls(&mut self, now: Moment, outbox: &mut dyn Outbox) {
-        if !self.makes_calls() || !self.needs_outbox() {
+        // Between the answer to an abort and the roll-back there is no transaction, and the calls will be forgotten.
+        let has_transaction = self.commit.accepts_work() || self.is_draining || self.preparing.is_some();
+        if !self.makes_calls() || !self.needs_outbox() || !has_transaction {
             return;
         }
         let calling = self.tasks.restored_mut().filter(|held| held.task.calls().outstanding > 0);
