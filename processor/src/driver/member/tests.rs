@@ -329,7 +329,7 @@ fn a_commit_without_an_answer_is_found_though_one_of_its_topics_was_deleted() {
 #[test]
 fn a_table_whose_log_was_cut_does_not_wait_for_what_it_has_lost() {
     let mut job = Topology::builder("job");
-    let rows = job.compacted_table("rows", "table", Utf8, Text);
+    let rows = job.compacted_table("table", "rows", Utf8, Text);
     rows.changes().map(|row| format!("{:?}", row.value.new)).to("out", Utf8, Text);
     let mut driver = TestDriver::new(job.build().expect("a valid job"));
     driver.pipe("table", Some("k"), "v", 0);
@@ -391,6 +391,7 @@ fn upstream_tasks_that_are_no_more_hold_event_time_back_no_longer() {
     driver.settle();
     driver.kill_worker(0);
     driver.delete_topic("b");
+    driver.rebalance();
     driver.start_worker(0);
     driver.pipe("a", Some("k"), "v", 20_000);
     driver.advance_wall(4 * SECOND);
