@@ -50,7 +50,7 @@ const IS_SLOW: u16 = 1;
 
 /// As if 80 % of the time of the token were over.
 async fn let_it_age(source: &Source) {
-    source.kept.lock().await.as_mut().unwrap().renew_at = Instant::now();
+    source.state.lock().await.kept.as_mut().unwrap().renew_at = Instant::now();
 }
 
 fn source(issuer: &Issuer) -> Arc<Source> {
@@ -58,7 +58,7 @@ fn source(issuer: &Issuer) -> Arc<Source> {
     credentials.scope = Some("read write".to_owned());
     credentials.retry_backoff = Duration::from_millis(1);
     let endpoint = Endpoint::parse(&issuer.url).unwrap();
-    Arc::new(Source { credentials, endpoint, tls: None, kept: Mutex::new(None), renewal: Mutex::new(None) })
+    Arc::new(Source { credentials, endpoint, tls: None, state: Mutex::default() })
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_token_is_renewed_before_its_end_and_used_while_that_fails() {
     assert_eq!(issuer.count.load(Ordering::Relaxed), 2, "it is not asked again at once");
     let_it_age(&source).await;
     assert_eq!(source.token().await, Ok(OAuthToken::new("two")));
-    let kept = source.kept.lock().await.clone().unwrap();
+    let kept = source.state.lock().await.kept.clone().unwrap();
     let (renewal, end) = (kept.renew_at - Instant::now(), kept.end - Instant::now());
     assert!(renewal < end && end <= Duration::from_secs(9), "{renewal:?} {end:?}");
 }
