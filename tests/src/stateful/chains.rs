@@ -1,7 +1,7 @@
 //! Steps that pass their results on to each other through shuffles of different numbers of partitions: windows of
 //! windows, tables of the changes of tables, windows of pairs, and windows of what calls to the outside returned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use processor::{CallOptions, Emit, I64, JoinWindow, Json, Partitions, Text, Topology, Tumbling};
@@ -103,12 +103,17 @@ fn expected(input: &Input) -> Expected {
         }
     }
     // The sum of a window has the time of its last millisecond.
-    let mut greatest = BTreeMap::<_, BTreeSet<(i64, String)>>::new();
+    let mut greatest = BTreeMap::<_, Vec<(i64, String)>>::new();
     for ((key, start), sum) in firsts {
         let second = (start + FIRST_MS - 1).div_euclid(SECOND_MS) * SECOND_MS;
-        greatest.entry((half(&key), second)).or_default().insert((sum, key));
+        greatest.entry((half(&key), second)).or_default().push((sum, key));
     }
-    let top = |sums: BTreeSet<(i64, String)>| format!("{:?}", sums.into_iter().rev().take(TOP).collect::<Vec<_>>());
+    // Two windows of a key may have the same sum.
+    let top = |mut sums: Vec<(i64, String)>| {
+        sums.sort_by(|one, other| other.cmp(one));
+        sums.truncate(TOP);
+        format!("{sums:?}")
+    };
     let greatest = greatest.into_iter().map(|((half, start), sums)| (format!("greatest {half} {start}"), top(sums)));
     let windows = [("pair-sum", pairs), ("doubled-sum", doubled)].into_iter().flat_map(|(row, sums)| {
         sums.into_iter().map(move |((half, start), sum)| (format!("{row} {half} {start}"), sum.to_string()))
