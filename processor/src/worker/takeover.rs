@@ -196,10 +196,7 @@ impl Takeover {
                 let reading = ReadToEnd::between(listed(&partition));
                 let reading = match committed.get(&partition).filter(|_| is_input) {
                     // A log that was cut ends before that, and the input tells so when it is assigned.
-                    Some(Some(committed)) => {
-                        let end = listed(&partition).get(1).copied().flatten().unwrap_or_default();
-                        reading.up_to(committed.offset.min(end))
-                    }
+                    Some(Some(committed)) => reading.up_to(committed.offset),
                     // The group has processed none of its records.
                     Some(None) => reading.up_to(reading.position()),
                     None => reading,
