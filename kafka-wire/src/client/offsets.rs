@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use super::group::Credentials;
 use super::{Backoff, CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
-use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
+use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition, UNKNOWN_TOPIC_PATIENCE};
 use crate::group::commit::{self, Stability};
 use crate::protocol::ErrorCode;
 use crate::protocol::offset_commit::OffsetCommitRequest;
@@ -334,10 +333,6 @@ async fn commit_once(
 fn by_name() -> CallOptions {
     CallOptions { max_version: Some(commit::LAST_VERSION_WITH_NAMES), ..CallOptions::default() }
 }
-
-/// Time for which the coordinator may not have heard of a new topic. One that was deleted stays unknown, and must not
-/// hold up what follows for as long as Java's client waits; see the same constant for transactions.
-const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The choice of failures to retry, and the time until which to do so.
 struct Retry<'a> {

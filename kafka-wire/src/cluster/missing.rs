@@ -6,6 +6,10 @@ use std::time::Duration;
 use crate::time::Moment;
 use crate::wire::Str;
 
+/// Time for which brokers may not have heard of a new topic. One that stays unknown longer was deleted, and must not
+/// hold up what follows.
+pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The topics that regular look-ups do not find.
 ///
 /// One miss may be due to a broker with outdated metadata. So a topic counts as gone only when another look-up misses

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 pub use committed::{CommittedOffset, GroupMetadata};
 pub use missing::MissingTopics;
+pub(crate) use missing::UNKNOWN_TOPIC_PATIENCE;
 pub use offset_spec::OffsetSpec;
 pub use progress::Progress;
 

@@ -27,7 +27,7 @@ use super::election::Election;
 use super::reaction::{Reaction, reaction, retry_delay};
 use super::request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
-use crate::cluster::{MissingTopics, TopicPartition};
+use crate::cluster::{MissingTopics, TopicPartition, UNKNOWN_TOPIC_PATIENCE};
 use crate::protocol::ErrorCode;
 use crate::protocol::heartbeat::HeartbeatRequest;
 use crate::protocol::leave_group::{LeaveGroupRequest, MemberIdentity};
@@ -517,7 +517,7 @@ impl Membership {
 
 impl Watch {
     fn new(topics: Vec<Str>, counts: PartitionCounts, next: Moment, is_of_return: bool) -> Self {
-        let missing = MissingTopics::new(MISSING_TOPIC_PATIENCE);
+        let missing = MissingTopics::new(UNKNOWN_TOPIC_PATIENCE);
         Self { topics, counts, call: None, next, missing, is_of_return }
     }
 
@@ -529,8 +529,6 @@ impl Watch {
 }
 
 const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
-/// Time after which an assigned topic counts as deleted.
-const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

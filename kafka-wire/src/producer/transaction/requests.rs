@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{Attempts, Doubt, OffsetsToCommit, State};
 use super::{CoordinatorRequest, Ended, Reaction, TransactionManager, TransactionVersion, reaction};
-use crate::cluster::{CoordinatorKind, TopicPartition};
+use crate::cluster::{CoordinatorKind, TopicPartition, UNKNOWN_TOPIC_PATIENCE};
 use crate::producer::error::TransactionCause;
 use crate::producer::pauses::Pauses;
 use crate::producer::sequence::ProducerIdentity;
@@ -399,6 +399,3 @@ fn is_definite(code: ErrorCode) -> bool {
 fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
-
-/// Time for which the offset of a topic that the coordinator does not know is committed again and again.
-const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
