@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
+use processor::operator::Windowing;
 use processor::output::Route;
 use processor::topology::{BuildError, Builder};
 use processor::{
@@ -155,6 +156,31 @@ fn windows_of_the_last_records_slide() {
     assert_eq!(updates, ["a 10..11: 1", "a 10..21: 3", "a 30..31: 3"]);
     let updates = last_sums(Count::of(2).every(2), Emit::OnUpdate, 1..=3);
     assert_eq!(updates, ["a 10..11: 1", "a 10..21: 3", "a 30..31: 3"]);
+}
+
+/// Counts in windows that the second record completes and that go on, then lets intervals pass and commits.
+fn counts_twice(windows: impl Windowing, emit: Emit) -> Vec<String> {
+    let mut job = Topology::builder("app");
+    let counts = job.keyed_stream("in", Utf8, Utf8).window(windows).count("counts", emit);
+    counts.map(|count| format!("{}..{}: {}", count.window.start, count.window.end, count.value)).to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for times in [[10, 20].as_slice(), &[], &[30]] {
+        times.iter().for_each(|at| driver.pipe("in", Some("a"), "", *at));
+        driver.commit();
+        driver.advance_wall(millis(200));
+        driver.settle();
+    }
+    texts(&driver, "out")
+}
+
+#[test]
+fn a_window_that_goes_on_comes_out_again_with_the_next_record() {
+    for emit in [Emit::OnUpdate, Emit::Every(millis(100))] {
+        let all = counts_twice(Count::of(2).accumulating(), emit);
+        assert_eq!(all, ["a 10..21: 2", "a 10..31: 3"], "{emit:?}");
+        let last = counts_twice(Count::of(4).every(2), emit);
+        assert_eq!(last, ["a 10..21: 2", "a 10..31: 3"], "{emit:?}");
+    }
 }
 
 #[test]

@@ -276,6 +276,10 @@ where
     fn emit_due(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Some(intervals) = self.results.spec.intervals else { return Ok(()) };
         for (key, anchors) in intervals.take_due(context)? {
+            let AggregateSpec { store, windows, .. } = &self.results.spec;
+            if windows.is_complete(context.stores.get_mut(*store), &key) {
+                continue;
+            }
             let mut shown = BTreeSet::new();
             let mut is_new = |window| shown.insert(window);
             anchors.into_iter().try_for_each(|anchor| self.emit_windows(&key, anchor, &mut is_new, context))?;

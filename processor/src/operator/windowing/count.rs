@@ -123,6 +123,10 @@ impl Windowing for Count {
         Ok(())
     }
 
+    fn is_complete<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8]) -> bool {
+        store.get(key).is_some_and(|open| open.count == 0)
+    }
+
     fn containing<A: Clone + Send + 'static>(
         &self,
         store: &Self::Store<A>,
@@ -141,6 +145,7 @@ impl Windowing for Count {
         _merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
-        store.changed().try_for_each(|(key, open)| show(open.window, key, &open.kept))
+        let mut changed = store.changed().filter(|(_, open)| open.count > 0);
+        changed.try_for_each(|(key, open)| show(open.window, key, &open.kept))
     }
 }

@@ -211,6 +211,11 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether the last record of the key has completed a window, which has come out and stays for the next records.
+    fn is_complete<A: Clone + Send + 'static>(&self, _store: &Self::Store<A>, _key: &[u8]) -> bool {
+        false
+    }
+
     /// Replaces the value of an open window, for windows that take triggers.
     fn begin_anew<A: Clone + Send + 'static>(
         &self,

@@ -119,6 +119,10 @@ impl Windowing for SlidingCount {
         }
     }
 
+    fn is_complete<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8]) -> bool {
+        store.slot(key).is_some_and(|slot| is_complete(*self, store, slot))
+    }
+
     fn containing<A: Clone + Send + 'static>(
         &self,
         store: &Self::Store<A>,
