@@ -209,6 +209,26 @@ fn results_come_out_when_they_are_told_to() {
 }
 
 #[test]
+fn results_have_a_time_before_every_input_has_a_record() {
+    let mut job = Topology::builder("app");
+    let both = job.keyed_stream("in", Utf8, Utf8).merge(job.keyed_stream("silent", Utf8, Utf8));
+    let every = Emit::Every(millis(100));
+    both.clone().count("counts", every).to("counts-out", Utf8, U64);
+    let windows = both.window(Tumbling::of(millis(10)));
+    windows.count("windows", every).map(|count| *count.value).to("windows-out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("in", Some("a"), "", 1_000);
+    driver.commit();
+    driver.crash();
+    driver.advance_wall(millis(200));
+    driver.settle();
+    for out in ["counts-out", "windows-out"] {
+        let times: Vec<_> = driver.read(out).iter().map(|record| record.timestamp.0).collect();
+        assert_eq!(times, [1_000], "{out}");
+    }
+}
+
+#[test]
 fn every_aggregation_gathers_what_it_says() {
     let mut job = Topology::builder("app");
     let numbers = job.keyed_stream("in", Utf8, Utf8).filter_map(|record| record.value.parse::<i64>().ok());

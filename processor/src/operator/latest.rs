@@ -17,6 +17,7 @@ use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Handle, KeyValueStore};
 use crate::types::{FOR_EVER, Owned, Rec, View};
+use crate::watermark::NO_WATERMARK;
 
 /// The declaration of an aggregation without windows, after the chain `C`.
 #[derive(Clone)]
@@ -53,8 +54,7 @@ where
 impl<C, KS: Clone, G: Clone, A: Clone> Latest<C, KS, G, A> {
     fn operator<V, R, N>(&self, next: N) -> LatestOperator<V, KS, G, A, R, N> {
         let (spec, adding, beginning) = (self.spec.clone(), self.aggregation.clone(), self.aggregation.clone());
-        let stream_time = TimestampMs(i64::MIN);
-        LatestOperator { spec, adding, beginning, stream_time, next, of: PhantomData }
+        LatestOperator { spec, adding, beginning, stream_time: NO_WATERMARK, next, of: PhantomData }
     }
 }
 
@@ -120,7 +120,7 @@ struct LatestOperator<V, KS, G, A, R, N> {
     /// The same aggregation twice, since both copies are in use at once.
     adding: G,
     beginning: G,
-    /// The greatest event time seen: the time of results that come out later than their records.
+    /// The greatest event time seen since the start: the time of results that come out later than their records.
     stream_time: TimestampMs,
     next: N,
     of: PhantomData<fn() -> (V, R)>,
@@ -145,7 +145,8 @@ where
         let bad = |cause| ProcessError::BadChangelog { store: self.spec.name.clone(), cause: Some(cause) };
         let key = self.spec.key_serde.decode(raw_key).map_err(bad)?;
         let value = R::of(&self.adding, old.filter(|_| R::NEEDS_OLD).cloned(), kept);
-        let (timestamp, headers, raw_key) = (self.stream_time, RawHeaders::EMPTY, Some(raw_key));
+        let timestamp = if self.stream_time == NO_WATERMARK { context.event_time } else { self.stream_time };
+        let (headers, raw_key) = (RawHeaders::EMPTY, Some(raw_key));
         self.next.push(Rec { key, value, timestamp, headers, raw_key }, context)
     }
 }

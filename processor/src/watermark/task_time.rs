@@ -323,7 +323,7 @@ impl TaskTime {
     }
 
     /// Returns the greatest time of all contributors, those of inputs that have ended included.
-    fn greatest(&self) -> TimestampMs {
+    pub fn greatest(&self) -> TimestampMs {
         let greatest = |input: &Input| match input {
             Input::Source { generator, .. } => generator.watermark(),
             Input::Repartition(progress) => progress.greatest(),
