@@ -3,7 +3,8 @@
 //!
 //! A token is kept for all connections of the client, and renewed when 80 % of its time are over and a connection
 //! asks for it. Connections ask again before the broker's session ends, which is when the token expires (KIP-368).
-//! While renewals fail, or are slow, a token that is still valid goes on being used.
+//! While renewals fail, or are slow, a token that is still valid goes on being used. An attempt is a task of its own,
+//! because a slow issuer takes longer than one connection waits for it; a later one finds the token.
 
 mod http;
 
@@ -15,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 use super::clock::now_ms;
@@ -47,8 +48,9 @@ pub struct ClientCredentials {
     /// The authorities that may have signed the endpoint's certificate. Default: those that this machine trusts.
     pub tls: TlsConfig,
     /// `sasl.login.connect.timeout.ms` and `sasl.login.read.timeout.ms` together: the time of one attempt.
-    /// Default: 10 s; but a connection waits no longer than `connect_timeout` for its token, and no longer than 2 s for
-    /// a new one while the last one is valid.
+    /// Default: 10 s; but a connection waits no longer than `connect_timeout` for its token (the first ones of a client
+    /// no longer than their part of `bootstrap_timeout`), and no longer than 2 s for a new one while the last one is
+    /// valid. The attempt goes on, for the next connection.
     pub timeout: Duration,
     /// `sasl.login.retry.backoff.ms`. Default: 100 ms.
     pub retry_backoff: Duration,
@@ -174,8 +176,14 @@ struct Source {
 #[derive(Default)]
 struct State {
     kept: Option<Kept>,
-    /// The attempt that is under way while the last token is valid. It goes on though nobody waits for it.
-    renewal: Option<JoinHandle<Result<Kept, Failed>>>,
+    /// The attempt that is under way, or has ended. It goes on though nobody waits for it.
+    attempt: Option<Attempt>,
+}
+
+struct Attempt {
+    task: JoinHandle<Result<Kept, Failed>>,
+    /// A time at which it has ended, unless nobody drives its runtime any more.
+    deadline: Instant,
 }
 
 #[derive(Clone)]
@@ -195,11 +203,16 @@ struct Failed {
 impl Source {
     async fn token(self: &Arc<Self>) -> Result<OAuthToken, String> {
         let mut state = self.state.lock().await;
+        if let Some(late) = late(&mut state.attempt).await
+            && state.kept.as_ref().is_none_or(|kept| kept.end < late.end)
+        {
+            state.kept = Some(late);
+        }
         let now = Instant::now();
         let valid = state.kept.clone().filter(|kept| kept.end > now);
         let fetched = match valid {
             Some(valid) if valid.renew_at > now => return Ok(valid.token),
-            Some(valid) => match self.renew(&mut state.renewal).await {
+            Some(valid) => match self.renew(&mut state.attempt).await {
                 Ok(fetched) => fetched,
                 Err(reason) => {
                     tracing::warn!(reason, "no new token; the one that is still valid is used");
@@ -210,7 +223,7 @@ impl Source {
                     return Ok(token);
                 }
             },
-            None => self.fetch_patiently().await?,
+            None => self.obtain(&mut state.attempt).await?,
         };
         let token = fetched.token.clone();
         state.kept = Some(fetched);
@@ -219,28 +232,57 @@ impl Source {
 
     /// Returns a new token, unless the issuer is slow: then one of the next calls finds it. One attempt is enough while
     /// there is a valid token.
-    async fn renew(self: &Arc<Self>, renewal: &mut Option<JoinHandle<Result<Kept, Failed>>>) -> Result<Kept, String> {
+    async fn renew(self: &Arc<Self>, attempt: &mut Option<Attempt>) -> Result<Kept, String> {
         let source = Arc::clone(self);
-        let attempt = renewal.get_or_insert_with(|| tokio::spawn(async move { source.fetch().await }));
-        let Ok(ended) = tokio::time::timeout(RENEWAL_TIMEOUT, attempt).await else {
+        let renewal = attempt.get_or_insert_with(|| Attempt {
+            deadline: Instant::now() + source.patience(1),
+            task: tokio::spawn(async move { source.fetch().await }),
+        });
+        let Ok(ended) = tokio::time::timeout(RENEWAL_TIMEOUT, &mut renewal.task).await else {
             return Err(format!("the issuer has not answered for {RENEWAL_TIMEOUT:?}"));
         };
-        *renewal = None;
-        match ended {
-            Ok(fetched) => fetched.map_err(|Failed { reason, .. }| reason),
-            Err(error) => Err(error.to_string()),
-        }
+        *attempt = None;
+        outcome(ended).map_err(|Failed { reason, .. }| reason)
     }
 
-    /// Tries until there is a token, an answer that another attempt cannot change, or nobody who waits.
-    async fn fetch_patiently(&self) -> Result<Kept, String> {
+    /// Returns a new token, however long the issuer takes. A caller that stops waiting leaves the attempt to the next.
+    async fn obtain(self: &Arc<Self>, attempt: &mut Option<Attempt>) -> Result<Kept, String> {
+        if let Some(earlier) = attempt {
+            let ended = (&mut earlier.task).await;
+            *attempt = None;
+            match outcome(ended) {
+                Ok(kept) if kept.end > Instant::now() => return Ok(kept),
+                Err(Failed { reason, is_temporary: false }) => return Err(reason),
+                // It was a renewal, which is a single attempt.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let source = Arc::clone(self);
+        let new = attempt.insert(Attempt {
+            deadline: Instant::now() + source.patience(ATTEMPTS),
+            task: tokio::spawn(async move { source.fetch_patiently().await }),
+        });
+        let ended = (&mut new.task).await;
+        *attempt = None;
+        outcome(ended).map_err(|Failed { reason, .. }| reason)
+    }
+
+    /// More than this number of requests takes, with the pauses between them.
+    fn patience(&self, requests: u32) -> Duration {
+        let one = self.credentials.timeout.saturating_add(self.credentials.retry_backoff_max.saturating_mul(2));
+        one.saturating_mul(requests).min(PATIENCE_MAX)
+    }
+
+    /// Tries until there is a token, or an answer that another attempt cannot change.
+    async fn fetch_patiently(&self) -> Result<Kept, Failed> {
         let mut rng = Rng::from_seed(now_ms().unsigned_abs());
         let mut pause = self.credentials.retry_backoff;
         for attempt in 1.. {
             match self.fetch().await {
-                Ok(fetched) => return Ok(fetched),
-                Err(Failed { reason, is_temporary }) if !is_temporary || attempt == ATTEMPTS => return Err(reason),
-                Err(Failed { reason, .. }) => tracing::debug!(reason, attempt, "no token: trying again"),
+                Err(Failed { reason, is_temporary: true }) if attempt < ATTEMPTS => {
+                    tracing::debug!(reason, attempt, "no token: trying again");
+                }
+                ended => return ended,
             }
             let jitter = u32::try_from(80 + rng.next_u64() % 41).unwrap_or(100);
             tokio::time::sleep(pause * jitter / 100).await;
@@ -305,6 +347,23 @@ impl Source {
     }
 }
 
+/// Takes the token of an attempt that has ended while nobody waited for it.
+async fn late(attempt: &mut Option<Attempt>) -> Option<Kept> {
+    let is_over = |attempt: &mut Attempt| attempt.task.is_finished() || attempt.deadline <= Instant::now();
+    let Attempt { task, .. } = attempt.take_if(is_over)?;
+    task.abort();
+    let told = |Failed { reason, .. }: &Failed| tracing::warn!(reason, "the last attempt has brought no token");
+    match task.is_finished() {
+        true => outcome(task.await).inspect_err(told).ok(),
+        false => None,
+    }
+}
+
+/// The outcome of an attempt. One whose runtime has gone has failed.
+fn outcome(ended: Result<Result<Kept, Failed>, JoinError>) -> Result<Kept, Failed> {
+    ended.unwrap_or_else(|error| Err(Failed { reason: error.to_string(), is_temporary: true }))
+}
+
 /// Reads a number of seconds; some issuers send it as text.
 fn seconds(value: &Value) -> Option<Duration> {
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
@@ -321,7 +380,7 @@ fn lifetime_of(token: &str) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(left).ok()?.min(LIFETIME_MAX)))
 }
 
-/// Attempts for one connection, unless it stops waiting before.
+/// Attempts for those that wait without a token.
 const ATTEMPTS: u32 = 5;
 /// Share of a token's time after which it is renewed: the default of `sasl.login.refresh.window.factor`.
 const RENEWAL: f64 = 0.8;
@@ -330,6 +389,7 @@ const RENEWAL: f64 = 0.8;
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a renewal that failed.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+const PATIENCE_MAX: Duration = Duration::from_secs(86_400);
 /// Longest time that is believed, in seconds: ten years.
 const LIFETIME_MAX: u64 = 315_360_000;
 const ADVICE: &str = ". Check sasl.oauthbearer.client.credentials.client.id, \

@@ -126,6 +126,37 @@ async fn the_token_of_an_issuer_that_is_slow_is_found_by_the_next_caller() {
 }
 
 #[tokio::test]
+async fn a_first_token_that_comes_late_is_found_by_the_next_caller() {
+    let issuer = issuer(&[(IS_SLOW, r#"{"access_token":"one","expires_in":3600}"#)]).await;
+    let source = source(&issuer);
+    // A connection that has to be open by then.
+    let first = tokio::time::timeout(Duration::from_millis(100), source.token()).await;
+    assert!(first.is_err(), "{first:?}");
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
+    assert_eq!(issuer.count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_came_late_is_not_handed_out_behind_its_end() {
+    let script = &[
+        (200, r#"{"access_token":"one","expires_in":3600}"#),
+        (IS_SLOW, r#"{"access_token":"two","expires_in":1}"#),
+        (200, r#"{"access_token":"three","expires_in":3600}"#),
+        (200, r#"{"access_token":"four","expires_in":3600}"#),
+    ];
+    let issuer = issuer(script).await;
+    let source = source(&issuer);
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")));
+    let_it_age(&source).await;
+    assert_eq!(source.token().await, Ok(OAuthToken::new("one")), "the second one is late");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    source.state.lock().await.kept.as_mut().unwrap().end = Instant::now();
+    assert_eq!(source.token().await, Ok(OAuthToken::new("three")));
+    let_it_age(&source).await;
+    assert_eq!(source.token().await, Ok(OAuthToken::new("four")));
+}
+
+#[tokio::test]
 async fn an_issuer_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
     let busy = issuer(&[(503, ""), (429, ""), (200, r#"{"access_token":"one","expires_in":60}"#)]).await;
     assert_eq!(source(&busy).token().await, Ok(OAuthToken::new("one")));
