@@ -1,6 +1,7 @@
 //! The KRaft quorum: its description, and changes of its voters (KIP-595, KIP-853).
 
 use super::ItemError;
+use crate::protocol::ErrorCode;
 use crate::protocol::add_raft_voter::{self, AddRaftVoterRequest};
 use crate::protocol::describe_quorum::{self, DescribeQuorumRequest, DescribeQuorumResponse, PartitionData, TopicData};
 use crate::protocol::remove_raft_voter::RemoveRaftVoterRequest;
@@ -92,6 +93,15 @@ pub fn read_described(response: DescribeQuorumResponse) -> Result<QuorumDescript
         observers: log.observers.into_iter().map(replica).collect(),
         endpoints: endpoints.collect(),
     })
+}
+
+/// The code for the whole answer, or for the log in it: there a controller says that it does not lead.
+pub(crate) fn code(response: &DescribeQuorumResponse) -> ErrorCode {
+    let log = response.topics.first().and_then(|topic| topic.partitions.first());
+    match ErrorCode(response.error_code) {
+        ErrorCode::NONE => log.map_or(ErrorCode::NONE, |log| ErrorCode(log.error_code)),
+        code => code,
+    }
 }
 
 fn replica(state: describe_quorum::ReplicaState) -> QuorumReplica {

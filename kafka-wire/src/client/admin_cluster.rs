@@ -105,8 +105,7 @@ impl Client {
     /// # Errors
     /// If no broker answers, or the controller refuses.
     pub async fn describe_quorum(&self) -> Result<QuorumDescription, AdminError> {
-        let code = |response: &crate::protocol::describe_quorum::DescribeQuorumResponse| ErrorCode(response.error_code);
-        let response = self.at_controller(Repetition::Harmless, quorum::describe_request(), code).await?;
+        let response = self.at_controller(Repetition::Harmless, quorum::describe_request(), quorum::code).await?;
         Ok(quorum::read_described(response)?)
     }
 

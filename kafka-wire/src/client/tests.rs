@@ -1,5 +1,6 @@
 //! Clients on scripted brokers, over in-memory streams and in virtual time.
 
+mod admin;
 mod moves;
 mod silence;
 
@@ -138,6 +139,11 @@ fn answer(message: &impl Message, version: i16) -> Act {
 }
 
 fn versions(version: i16) -> Act {
+    versions_with(&[], version)
+}
+
+/// The versions of the APIs of every scripted broker, and of these.
+fn versions_with(more: &[ApiKey], version: i16) -> Act {
     let apis = [
         ApiKey::Metadata,
         ApiKey::Heartbeat,
@@ -148,7 +154,8 @@ fn versions(version: i16) -> Act {
         ApiKey::Fetch,
     ];
     let range = |api: ApiKey| ApiVersion { api_key: api.into(), min_version: 0, max_version: *api.versions().end() };
-    answer(&ApiVersionsResponse { api_keys: apis.map(range).to_vec(), ..Default::default() }, version)
+    let api_keys = apis.iter().chain(more).copied().map(range).collect();
+    answer(&ApiVersionsResponse { api_keys, ..Default::default() }, version)
 }
 
 fn metadata(hosts: &[&str], version: i16) -> Act {
