@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ItemError;
 use crate::cluster::TopicPartition;
+use crate::protocol::ErrorCode;
 use crate::protocol::alter_replica_log_dirs::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
 };
@@ -80,6 +81,10 @@ pub fn describe_request() -> DescribeLogDirsRequest {
 /// The broker's code for the whole request.
 pub fn read_described(response: DescribeLogDirsResponse) -> Result<Vec<LogDir>, ItemError> {
     ItemError::check(response.error_code, None)?;
+    // A broker has a directory. Before Kafka 3.2 there was no code that says that it must not be told.
+    if response.results.is_empty() {
+        return Err(ItemError { code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED, message: None });
+    }
     Ok(response.results.into_iter().map(log_dir).collect())
 }
 
@@ -138,4 +143,18 @@ pub fn read_altered(response: AlterReplicaLogDirsResponse) -> BTreeMap<TopicPart
         })
     });
     outcomes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_without_directories_refuses() {
+        let refused = read_described(DescribeLogDirsResponse::default()).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+        let dir = DescribeLogDirsResult { log_dir: Str::from("/var/kafka"), ..Default::default() };
+        let dirs = read_described(DescribeLogDirsResponse { results: vec![dir], ..Default::default() }).unwrap();
+        assert_eq!((dirs.len(), &*dirs[0].path), (1, "/var/kafka"));
+    }
 }
