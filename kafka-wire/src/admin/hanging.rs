@@ -1,8 +1,11 @@
 //! Transactions that are open in a partition and that no coordinator will ever end (KIP-664).
 //!
 //! A transaction hangs if the coordinator does not know its producer, or knows it and does not count the partition to
-//! its transaction. A transaction that has just begun looks the same for a moment, so only those count whose last
-//! record is older than every transaction may be. This is how `kafka-transactions.sh find-hanging` decides.
+//! its transaction. Coordinators are asked later than the leaders, and a transaction that has ended meanwhile looks the
+//! same. `kafka-transactions.sh find-hanging` leaves out those whose last record is not older than every transaction
+//! may be; but a record may have any time. So the leaders are asked again: a coordinator counts a partition to
+//! a transaction from before its first record until its marker is written, and one that it did not count although it
+//! was open before and after hangs.
 
 use std::collections::BTreeMap;
 
@@ -48,6 +51,24 @@ pub fn hanging(
     candidates.into_iter().filter(|open| !is_known(open)).collect()
 }
 
+/// Returns those of `found` that the leaders still tell, with the same first record.
+#[must_use]
+pub fn still_open(
+    found: Vec<OpenTransaction>,
+    producers: impl IntoIterator<Item = (TopicPartition, Vec<ActiveProducer>)>,
+) -> Vec<OpenTransaction> {
+    let open = producers.into_iter().flat_map(|(partition, producers)| {
+        producers.into_iter().map(move |one| ((partition.clone(), one.producer_id), one))
+    });
+    let open: BTreeMap<_, _> = open.collect();
+    let is_same = |one: &OpenTransaction| {
+        open.get(&(one.partition.clone(), one.producer.producer_id)).is_some_and(|now| {
+            (now.producer_epoch, now.transaction_start) == (one.producer.producer_epoch, one.producer.transaction_start)
+        })
+    };
+    found.into_iter().filter(is_same).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +103,16 @@ mod tests {
         let producers = vec![producer(1, 99, Some(5)), producer(2, 100, Some(6)), producer(3, 1, None)];
         let found = candidates([(partition, producers)], TimestampMs(100));
         assert_eq!(found.iter().map(|open| open.producer.producer_id.0).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_transaction_that_has_ended_meanwhile_does_not_hang() {
+        let here = TopicPartition::new("t", PartitionId(0));
+        let found = |id| OpenTransaction { partition: here.clone(), producer: producer(id, 0, Some(100)) };
+        let next_epoch = ActiveProducer { producer_epoch: ProducerEpoch(1), ..producer(4, 0, Some(100)) };
+        let now = vec![producer(1, 50, Some(100)), producer(2, 50, Some(200)), producer(3, 50, None), next_epoch];
+        let left = still_open((1..=5).map(found).collect(), [(here.clone(), now)]);
+        assert_eq!(left, [found(1)]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Administration of transactions: lists, descriptions, and those that hang.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{AdminError, CallOptions, Client, CoordinatorError, Lane, Node};
 use crate::admin::hanging::{self, OpenTransaction};
-use crate::admin::{ItemError, Outcomes};
+use crate::admin::{ActiveProducer, ItemError, Outcomes};
 use crate::admin::{TransactionDescription, TransactionFilter, TransactionListing, TransactionToAbort};
 use crate::admin::{abort_transaction, describe_transactions, list_transactions};
 use crate::cluster::{CoordinatorKind, TopicPartition};
@@ -62,9 +62,10 @@ impl Client {
     /// Returns the transactions that are open in these partitions and that nobody will ever end: they keep readers of
     /// committed records from going on.
     ///
-    /// Only transactions without a record for `max_transaction_timeout` count; make it the `transaction.max.timeout.ms`
-    /// of the brokers (15 minutes by default), or a running transaction may be taken for one that hangs. This is what
-    /// `kafka-transactions.sh find-hanging` does. Cancel safe.
+    /// Only transactions whose last record is older than `max_transaction_timeout` count, by the record's own time;
+    /// make it the `transaction.max.timeout.ms` of the brokers (15 minutes by default). This is what
+    /// `kafka-transactions.sh find-hanging` does; but here the leaders are asked again at the end, since a transaction
+    /// that ends meanwhile, with records of old times, looks the same. Cancel safe.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -87,10 +88,7 @@ impl Client {
         partitions: &[TopicPartition],
         max_transaction_timeout: Duration,
     ) -> Result<Vec<OpenTransaction>, AdminError> {
-        let mut producers = Vec::with_capacity(partitions.len());
-        for (partition, outcome) in self.describe_producers(partitions).await {
-            producers.push((partition, outcome?));
-        }
+        let producers = self.producers(partitions).await?;
         let timeout_ms = i64::try_from(max_transaction_timeout.as_millis()).unwrap_or(i64::MAX);
         let before = TimestampMs(super::clock::now_ms().saturating_sub(timeout_ms));
         let candidates = hanging::candidates(producers, before);
@@ -112,7 +110,21 @@ impl Client {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(hanging::hanging(candidates, &listed, &described))
+        let found = hanging::hanging(candidates, &listed, &described);
+        let partitions: BTreeSet<_> = found.iter().map(|open| open.partition.clone()).collect();
+        let producers = self.producers(&partitions.into_iter().collect::<Vec<_>>()).await?;
+        Ok(hanging::still_open(found, producers))
+    }
+
+    async fn producers(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Vec<ActiveProducer>)>, AdminError> {
+        let mut found = Vec::with_capacity(partitions.len());
+        for (partition, outcome) in self.describe_producers(partitions).await {
+            found.push((partition, outcome?));
+        }
+        Ok(found)
     }
 
     /// Aborts the open transaction of a producer in one partition, by a marker from this client.

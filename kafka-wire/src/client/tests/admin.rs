@@ -1,9 +1,15 @@
 //! Administration while brokers die, are silent, or have moved.
 
 use super::*;
+use crate::admin::hanging::OpenTransaction;
+use crate::cluster::TopicPartition;
+use crate::protocol::describe_producers::{
+    DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse as ProducersOfTopic,
+};
 use crate::protocol::describe_quorum::{
     DescribeQuorumResponse, DescribeQuorumResponsePartitionData, DescribeQuorumResponseTopicData,
 };
+use crate::protocol::list_transactions::ListTransactionsResponse;
 
 /// A broker that also knows these APIs.
 fn admin(
@@ -31,4 +37,34 @@ async fn the_quorum_is_described_once_it_has_a_leader_again() {
     let client = Network::default().with("a", host).client("a:9092").await.unwrap();
     let quorum = client.describe_quorum().await.unwrap();
     assert_eq!((quorum.leader, asked.load(Ordering::Relaxed)), (Some(BrokerId(3_001)), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_ends_while_coordinators_are_asked_does_not_hang() {
+    const APIS: &[ApiKey] = &[ApiKey::DescribeProducers, ApiKey::ListTransactions];
+    let asked = AtomicUsize::new(0);
+    let host = admin(&["a"], APIS, move |api, version| match api {
+        ApiKey::ListTransactions => answer(&ListTransactionsResponse::default(), version),
+        _ => {
+            // The producer has begun another transaction when the leader is asked again; the last one hangs.
+            let start = [100, 200, 300, 300][asked.fetch_add(1, Ordering::Relaxed)];
+            let producer = ProducerState {
+                producer_id: 7,
+                producer_epoch: 5,
+                current_txn_start_offset: start,
+                last_timestamp: 1,
+                ..Default::default()
+            };
+            let partition = PartitionResponse { active_producers: vec![producer], ..Default::default() };
+            let topic = ProducersOfTopic { name: Str::from("t"), partitions: vec![partition] };
+            answer(&DescribeProducersResponse { topics: vec![topic], ..Default::default() }, version)
+        }
+    });
+    let client = Network::default().with("a", host).client("a:9092").await.unwrap();
+    let partitions = [TopicPartition::new("t", PartitionId(0))];
+    let timeout = Duration::from_secs(900);
+    assert_eq!(client.find_hanging_transactions(&partitions, timeout).await.unwrap(), []);
+    let found = client.find_hanging_transactions(&partitions, timeout).await.unwrap();
+    let starts = |open: &OpenTransaction| open.producer.transaction_start.map(|start| start.0);
+    assert_eq!(found.iter().map(starts).collect::<Vec<_>>(), [Some(300)]);
 }
