@@ -92,3 +92,31 @@ pub fn read(changes: &[ScramChange], response: AlterUserScramCredentialsResponse
     let answers = answers.map(|result| (result.user, ItemError::check(result.error_code, result.error_message)));
     outcomes_by(&users, Str::clone, answers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ErrorCode;
+    use crate::protocol::alter_user_scram_credentials::AlterUserScramCredentialsResult;
+
+    #[test]
+    fn the_outcome_for_a_user_is_that_of_each_change() {
+        let change = |user, mechanism| ScramChange::Delete { user: Str::from(user), mechanism };
+        let changes = [
+            change("alice", ScramMechanism::Sha256),
+            change("bob", ScramMechanism::Sha256),
+            change("alice", ScramMechanism::Sha512),
+        ];
+        let result = |user, error: ErrorCode| AlterUserScramCredentialsResult {
+            user: Str::from(user),
+            error_code: error.0,
+            ..Default::default()
+        };
+        // Brokers answer once for each user.
+        let results = vec![result("alice", ErrorCode::DUPLICATE_RESOURCE), result("bob", ErrorCode::NONE)];
+        let response = AlterUserScramCredentialsResponse { results, ..Default::default() };
+        let codes = read(&changes, response).into_iter().map(|(_, outcome)| outcome.err().map(|error| error.code));
+        let duplicate = Some(ErrorCode::DUPLICATE_RESOURCE);
+        assert_eq!(codes.collect::<Vec<_>>(), [duplicate, None, duplicate]);
+    }
+}

@@ -194,14 +194,16 @@ pub struct ListedOffset {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Sorts outcomes into the order of the request. An item that the response leaves out counts as an unknown error.
-fn outcomes_by<K: Clone, N: Ord, T>(
+/// Sorts outcomes into the order of the request. An item that the response leaves out counts as an unknown error; one
+/// that was asked for twice has its outcome twice.
+fn outcomes_by<K: Clone, N: Ord, T: Clone>(
     asked: &[K],
     name: impl Fn(&K) -> N,
     answers: impl Iterator<Item = (N, Result<T, ItemError>)>,
 ) -> Outcomes<K, T> {
-    let mut answers: BTreeMap<_, _> = answers.collect();
-    let outcome = |key: &K| (key.clone(), answers.remove(&name(key)).unwrap_or_else(|| Err(ItemError::missing())));
+    let answers: BTreeMap<_, _> = answers.collect();
+    let outcome =
+        |key: &K| (key.clone(), answers.get(&name(key)).cloned().unwrap_or_else(|| Err(ItemError::missing())));
     asked.iter().map(outcome).collect()
 }
 

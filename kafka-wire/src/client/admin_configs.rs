@@ -1,6 +1,6 @@
 //! Administration of settings, partitions, access control entries and users: the broker to ask, and the request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::at_controller::{Repetition, code_of};
 use super::{CallOptions, Client, Lane, Node, RequestError};
@@ -77,7 +77,8 @@ impl Client {
         resources: &[ConfigResource],
     ) -> Result<Outcomes<ConfigResource, Vec<ConfigEntry>>, RequestError> {
         let mut found = Vec::with_capacity(resources.len());
-        for (broker, resources) in by_broker(resources.iter(), |resource| resource) {
+        let asked: BTreeSet<_> = resources.iter().collect();
+        for (broker, resources) in by_broker(asked.into_iter(), |resource| resource) {
             let resources: Vec<_> = resources.into_iter().cloned().collect();
             let request = describe_configs::request(&resources);
             let response = self.request(node(broker), Lane::General, request, CallOptions::default()).await?;
@@ -223,13 +224,29 @@ fn node(broker: Option<BrokerId>) -> Node {
 }
 
 /// Sorts the outcomes of several brokers into the order of the request.
-fn in_order<T>(asked: &[ConfigResource], found: Outcomes<ConfigResource, T>) -> Outcomes<ConfigResource, T> {
-    let mut found = found;
-    found.sort_by_key(|(resource, _)| asked.iter().position(|asked| asked == resource));
-    found
+fn in_order<T: Clone>(asked: &[ConfigResource], found: Outcomes<ConfigResource, T>) -> Outcomes<ConfigResource, T> {
+    let found: BTreeMap<_, _> = found.into_iter().collect();
+    let outcome = |resource: &ConfigResource| {
+        (resource.clone(), found.get(resource).cloned().unwrap_or_else(|| Err(ItemError::missing())))
+    };
+    asked.iter().map(outcome).collect()
 }
 
 #[cfg(feature = "sasl")]
 const SALT_BYTES: usize = 24;
 #[cfg(feature = "sasl")]
 const ITERATIONS: u32 = 8_192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_of_several_brokers_are_in_the_order_of_the_request() {
+        let [a, b] = ["a", "b"].map(|name| ConfigResource::Topic(Str::from(name)));
+        let broker = ConfigResource::Broker(BrokerId(1));
+        let found = vec![(a.clone(), Ok(1)), (b.clone(), Ok(2)), (broker.clone(), Ok(3))];
+        let asked = [broker.clone(), b.clone(), a.clone(), b.clone()];
+        assert_eq!(in_order(&asked, found), [(broker, Ok(3)), (b.clone(), Ok(2)), (a, Ok(1)), (b, Ok(2))]);
+    }
+}

@@ -53,11 +53,13 @@ impl Client {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found = match self.topic_pages(names).await {
-            Err(AdminError::Request(RequestError::UnsupportedVersion { .. })) => self.topics_at_once(names).await?,
+        let asked: Vec<Str> = names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let found = match self.topic_pages(&asked).await {
+            Err(AdminError::Request(RequestError::UnsupportedVersion { .. })) => self.topics_at_once(&asked).await?,
             paged => paged?,
         };
-        let outcome = |name: &Str| (name.clone(), found.remove(name).unwrap_or_else(|| Err(ItemError::missing())));
+        let outcome =
+            |name: &Str| (name.clone(), found.get(name).cloned().unwrap_or_else(|| Err(ItemError::missing())));
         Ok(names.iter().map(outcome).collect())
     }
 
