@@ -1,7 +1,7 @@
 //! Administration of the cluster itself: brokers, features, the quorum, quotas, and resources with settings.
 
 use super::at_controller::{Repetition, code_of};
-use super::{AdminError, CallOptions, Client, Lane, Node, RequestError};
+use super::{AdminError, Client, RequestError};
 use crate::admin::{
     BrokerDescription, ClusterDescription, ConfigResource, ConfigResourceKind, EntityQuotas, FeatureUpdate, Features,
     ItemError, Outcomes, QuorumDescription, QuotaChange, QuotaEntity, QuotaFilter, Voter, VoterEndpoint,
@@ -33,7 +33,7 @@ impl Client {
     /// If no broker answers, or the broker refuses.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, AdminError> {
         let build = describe_cluster::request;
-        match self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await {
+        match self.ask_any(build).await {
             Ok((response, _)) => Ok(describe_cluster::read(response)?),
             Err(RequestError::UnsupportedVersion { .. }) => Ok(plain_description(&*self.metadata(&[]).await?)),
             Err(error) => Err(error.into()),
@@ -60,7 +60,7 @@ impl Client {
             client_software_version: Str::from_static(env!("CARGO_PKG_VERSION")),
             ..Default::default()
         };
-        let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+        let response = self.ask(request).await?;
         Ok(features::read_described(response)?)
     }
 
@@ -155,7 +155,7 @@ impl Client {
     /// If no broker answers, or the broker refuses.
     pub async fn describe_client_quotas(&self, filter: &QuotaFilter) -> Result<Vec<EntityQuotas>, AdminError> {
         let request = client_quotas::describe_request(filter);
-        let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+        let response = self.ask(request).await?;
         Ok(client_quotas::read_described(response)?)
     }
 
@@ -188,7 +188,7 @@ impl Client {
     pub async fn list_config_resources(&self, kinds: &[ConfigResourceKind]) -> Result<Vec<ConfigResource>, AdminError> {
         let kinds = kinds.to_vec();
         let build = move |version| list_config_resources::request(&kinds, version);
-        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let (response, _) = self.ask_any(build).await?;
         Ok(list_config_resources::read(response)?)
     }
 }

@@ -68,7 +68,7 @@ impl Client {
 
     /// Returns the settings of topics, brokers and other resources, in the order of `resources`.
     ///
-    /// Each broker is asked for its own. Not retried, but a repetition does no harm.
+    /// Each broker is asked for its own, and not asked again if it does not answer; for others, another one is.
     ///
     /// # Errors
     /// If a broker does not answer.
@@ -81,7 +81,10 @@ impl Client {
         for (broker, resources) in by_broker(asked.into_iter(), |resource| resource) {
             let resources: Vec<_> = resources.into_iter().cloned().collect();
             let request = describe_configs::request(&resources);
-            let response = self.request(node(broker), Lane::General, request, CallOptions::default()).await?;
+            let response = match broker {
+                Some(id) => self.request(Node::Broker(id), Lane::General, request, CallOptions::default()).await?,
+                None => self.ask(request).await?,
+            };
             found.extend(describe_configs::read(&resources, response));
         }
         Ok(in_order(resources, found))
@@ -116,7 +119,7 @@ impl Client {
     /// If no broker answers; the inner error is the broker's: `SECURITY_DISABLED` if it has no authorizer.
     pub async fn describe_acls(&self, filter: &AclFilter) -> Result<Result<Vec<Acl>, ItemError>, RequestError> {
         let request = acls::describe_request(filter);
-        let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+        let response = self.ask(request).await?;
         Ok(acls::read_described(response))
     }
 
@@ -150,7 +153,7 @@ impl Client {
     /// If no broker answers; the inner error is the broker's.
     pub async fn describe_scram_users(&self, users: &[Str]) -> Result<Result<Vec<ScramUser>, ItemError>, RequestError> {
         let request = describe_scram_users::request(users);
-        let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+        let response = self.ask(request).await?;
         Ok(describe_scram_users::read(response))
     }
 

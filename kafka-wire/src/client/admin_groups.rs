@@ -1,5 +1,6 @@
 //! Administration of groups: each request goes to the coordinator, and is repeated if that has moved.
 
+use super::at_controller::Repetition;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node};
 use crate::admin::{ConsumerGroupDescription, GroupDescription, GroupFilter, GroupListing, ItemError, Outcomes};
 use crate::admin::{
@@ -58,7 +59,7 @@ impl Client {
             let ask = || describe_groups::request(group_id);
             let code =
                 |response: &_| first(response, |response: &Described| &response.groups, |group| group.error_code);
-            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            let response = self.at_coordinator(GROUP, group_id, Repetition::Harmless, ask, code).await?;
             found.push((group_id.clone(), describe_groups::read(response)));
         }
         Ok(found)
@@ -80,7 +81,7 @@ impl Client {
         for group_id in group_ids {
             let ask = || describe_consumer_groups::request(group_id);
             let code = |response: &_| first(response, |response: &Groups| &response.groups, |group| group.error_code);
-            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            let response = self.at_coordinator(GROUP, group_id, Repetition::Harmless, ask, code).await?;
             found.push((group_id.clone(), describe_consumer_groups::read(response)));
         }
         Ok(found)
@@ -98,7 +99,7 @@ impl Client {
         for group_id in group_ids {
             let ask = || delete_groups::request(group_id);
             let code = |response: &_| first(response, |response: &Deleted| &response.results, |group| group.error_code);
-            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            let response = self.at_coordinator(GROUP, group_id, Repetition::Visible, ask, code).await?;
             found.push((group_id.clone(), delete_groups::read(response)));
         }
         Ok(found)
@@ -118,7 +119,9 @@ impl Client {
     ) -> Result<Result<Outcomes<TopicPartition>, ItemError>, CoordinatorError> {
         let group_id = Str::from(group_id);
         let ask = || delete_group_offsets::request(&group_id, partitions);
-        let response = self.at_coordinator(GROUP, &group_id, ask, |response| ErrorCode(response.error_code)).await?;
+        let response = self
+            .at_coordinator(GROUP, &group_id, Repetition::Visible, ask, |response| ErrorCode(response.error_code))
+            .await?;
         Ok(delete_group_offsets::read(partitions, response))
     }
 
@@ -138,7 +141,9 @@ impl Client {
     ) -> Result<Result<Outcomes<Str>, ItemError>, CoordinatorError> {
         let (group_id, reason) = (Str::from(group_id), Str::from(reason));
         let ask = || remove_group_members::request(&group_id, instance_ids, &reason);
-        let response = self.at_coordinator(GROUP, &group_id, ask, |response| ErrorCode(response.error_code)).await?;
+        let response = self
+            .at_coordinator(GROUP, &group_id, Repetition::Visible, ask, |response| ErrorCode(response.error_code))
+            .await?;
         Ok(remove_group_members::read(instance_ids, response))
     }
 
@@ -147,6 +152,7 @@ impl Client {
         &self,
         kind: CoordinatorKind,
         key: &Str,
+        repetition: Repetition,
         ask: impl Fn() -> R,
         code: impl Fn(&R::Response) -> ErrorCode,
     ) -> Result<R::Response, CoordinatorError> {
@@ -163,7 +169,8 @@ impl Client {
                 Err(error) => CoordinatorError::Request(error),
             };
             self.forget_coordinator(kind, key);
-            let is_unclear = matches!(&error, CoordinatorError::Request(error) if error.is_possibly_written());
+            let is_unclear = repetition == Repetition::Visible
+                && matches!(&error, CoordinatorError::Request(error) if error.is_possibly_written());
             if is_unclear || !error.is_retriable() || self.now() >= deadline {
                 return Err(error);
             }

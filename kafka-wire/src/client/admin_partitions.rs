@@ -22,7 +22,7 @@ impl Client {
     /// If no broker answers.
     pub async fn list_topics(&self) -> Result<Vec<TopicListing>, AdminError> {
         let build = |version| describe_topics::metadata_request(None, version);
-        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let (response, _) = self.ask_any(build).await?;
         ItemError::check(response.error_code, None)?;
         let found = describe_topics::read_metadata(response).into_iter().filter_map(|(_, topic)| topic.ok());
         let found = found.map(|topic| TopicListing { name: topic.name, id: topic.id, is_internal: topic.is_internal });
@@ -73,7 +73,7 @@ impl Client {
             return Ok(Vec::new());
         }
         let request = describe_topics::metadata_request_by_id(ids);
-        let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+        let response = self.ask(request).await?;
         ItemError::check(response.error_code, None)?;
         Ok(describe_topics::read_metadata_by_id(ids, response))
     }
@@ -81,7 +81,7 @@ impl Client {
     async fn topics_at_once(&self, names: &[Str]) -> Result<TopicsFound, AdminError> {
         let asked = names.to_vec();
         let build = move |version| describe_topics::metadata_request(Some(&asked), version);
-        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let (response, _) = self.ask_any(build).await?;
         ItemError::check(response.error_code, None)?;
         Ok(describe_topics::read_metadata(response).into_iter().collect())
     }
@@ -91,7 +91,7 @@ impl Client {
         let mut cursor = None;
         loop {
             let request = describe_topics::page_request(names, PAGE_PARTITIONS, cursor.clone());
-            let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+            let response = self.ask(request).await?;
             let Page { topics, next } = describe_topics::read_page(response);
             for (name, outcome) in topics {
                 match (found.get_mut(&name), outcome) {

@@ -1,6 +1,7 @@
 //! Administration of share groups and streams groups: each request goes to the coordinator of the group.
 
 use super::admin_groups::{GROUP, first};
+use super::at_controller::Repetition;
 use super::{Client, CoordinatorError};
 use crate::admin::list_share_group_offsets::ShareOffsets;
 use crate::admin::{
@@ -30,7 +31,7 @@ impl Client {
         for group_id in group_ids {
             let ask = || describe_share_groups::request(group_id);
             let code = |response: &_| first(response, |response: &Groups| &response.groups, |group| group.error_code);
-            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            let response = self.at_coordinator(GROUP, group_id, Repetition::Harmless, ask, code).await?;
             found.push((group_id.clone(), describe_share_groups::read(response)));
         }
         Ok(found)
@@ -50,7 +51,9 @@ impl Client {
         let group_id = Str::from(group_id);
         let ask = || list_share_group_offsets::request(&group_id, partitions);
         let code = |response: &_| first(response, |response: &Groups| &response.groups, |group| group.error_code);
-        Ok(list_share_group_offsets::read(self.at_coordinator(GROUP, &group_id, ask, code).await?))
+        Ok(list_share_group_offsets::read(
+            self.at_coordinator(GROUP, &group_id, Repetition::Harmless, ask, code).await?,
+        ))
     }
 
     /// Sets where a share group without members goes on (inclusive). Returns the outcome of each partition, in the
@@ -66,7 +69,9 @@ impl Client {
     ) -> Result<Result<Outcomes<TopicPartition>, ItemError>, CoordinatorError> {
         let group_id = Str::from(group_id);
         let ask = || alter_share_group_offsets::request(&group_id, offsets);
-        let response = self.at_coordinator(GROUP, &group_id, ask, |response| ErrorCode(response.error_code)).await?;
+        let response = self
+            .at_coordinator(GROUP, &group_id, Repetition::Visible, ask, |response| ErrorCode(response.error_code))
+            .await?;
         Ok(alter_share_group_offsets::read(offsets, response))
     }
 
@@ -82,7 +87,9 @@ impl Client {
     ) -> Result<Result<Outcomes<Str>, ItemError>, CoordinatorError> {
         let group_id = Str::from(group_id);
         let ask = || delete_share_group_offsets::request(&group_id, topics);
-        let response = self.at_coordinator(GROUP, &group_id, ask, |response| ErrorCode(response.error_code)).await?;
+        let response = self
+            .at_coordinator(GROUP, &group_id, Repetition::Visible, ask, |response| ErrorCode(response.error_code))
+            .await?;
         Ok(delete_share_group_offsets::read(topics, response))
     }
 
@@ -105,7 +112,7 @@ impl Client {
         for group_id in group_ids {
             let ask = || describe_streams_groups::request(group_id);
             let code = |response: &_| first(response, |response: &Groups| &response.groups, |group| group.error_code);
-            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            let response = self.at_coordinator(GROUP, group_id, Repetition::Harmless, ask, code).await?;
             found.push((group_id.clone(), describe_streams_groups::read(response)));
         }
         Ok(found)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::at_controller::Repetition;
 use super::{AdminError, CallOptions, Client, CoordinatorError, Lane, Node};
 use crate::admin::hanging::{self, OpenTransaction};
 use crate::admin::{ActiveProducer, ItemError, Outcomes};
@@ -53,7 +54,7 @@ impl Client {
             let code = |states: &States| {
                 states.transaction_states.first().map_or(ErrorCode::NONE, |one| ErrorCode(one.error_code))
             };
-            let response = self.at_coordinator(TRANSACTION, id, ask, code).await?;
+            let response = self.at_coordinator(TRANSACTION, id, Repetition::Harmless, ask, code).await?;
             found.push((id.clone(), describe_transactions::read(response)));
         }
         Ok(found)

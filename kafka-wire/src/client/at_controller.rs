@@ -61,7 +61,7 @@ impl Client {
     }
 }
 
-/// The effect of a request that a broker gets twice.
+/// The effect of a request that a controller or coordinator gets twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repetition {
     /// None: it is sent again although the first one may have been carried out.

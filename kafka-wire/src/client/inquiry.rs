@@ -1,4 +1,4 @@
-//! Questions that any broker can answer: about metadata and coordinators.
+//! Questions that any broker can answer: about metadata, coordinators, and what administration reads.
 //!
 //! A broker may be silent although a connection to it is open, or seems to be on its way: it is paused, or a route is
 //! gone. A request has all of `request_timeout` (30 s by default), because a slow broker is better than none, and that
@@ -21,8 +21,13 @@ use crate::protocol::Request;
 use crate::session::ByVersion;
 
 impl Client {
-    /// Asks any broker, and after a while others too; returns the first answer, and its version. `build` is called with
-    /// the negotiated version.
+    /// Asks any broker, and after a while others too; returns the first answer.
+    pub(super) async fn ask<R: Request>(&self, request: R) -> Result<R::Response, RequestError> {
+        let submission = self.submission(Arc::new(request), CallOptions::default());
+        Ok(self.inquire(&submission).await?.open::<R>()?.response)
+    }
+
+    /// As [`Client::ask`]; also returns the version. `build` is called with the negotiated version.
     pub(super) async fn ask_any<R: Request>(
         &self,
         build: impl Fn(i16) -> R + Send + Sync + 'static,
@@ -35,7 +40,8 @@ impl Client {
     /// As [`Client::ask_any`], without a look at the answer.
     ///
     /// A broker that cannot be reached, or loses the connection, is followed by the next one at once. The bootstrap
-    /// addresses count as brokers.
+    /// addresses count as brokers. If none answers, but one knows no version of the request, that is the error: callers
+    /// know of another way.
     pub(super) async fn inquire(&self, submission: &Submission) -> Result<Delivered, RequestError> {
         let patience = PATIENCE.min(self.config().request_timeout / 4);
         let mut candidates = self.candidates().into_iter();
@@ -50,7 +56,7 @@ impl Client {
             match next.and_then(|target| Some((target, self.submit(target, Lane::General, submission)?))) {
                 Some((target, Ok(pending))) => asked.push((target, pending)),
                 Some((_, Err(error))) => {
-                    failure = failure.or(Some(error));
+                    failure = Some(weightier(failure, error));
                     continue;
                 }
                 None if asked.is_empty() => break,
@@ -58,11 +64,18 @@ impl Client {
             }
             match first_outcome(&mut asked, next.map(|_| patience)).await {
                 Some((pending, Ok(answer))) => return Ok(Delivered::new(answer, pending)),
-                Some((_, Err(error))) => failure = failure.or(Some(error)),
+                Some((_, Err(error))) => failure = Some(weightier(failure, error)),
                 None => asked.iter().for_each(|(target, _)| self.shared.pool.note_silence(*target)),
             }
         }
         Err(failure.unwrap_or(RequestError::NotSent { to: None, cause: NotSentCause::NoBrokers }))
+    }
+}
+
+fn weightier(former: Option<RequestError>, latter: RequestError) -> RequestError {
+    match former {
+        Some(former) if !matches!(latter, RequestError::UnsupportedVersion { .. }) => former,
+        _ => latter,
     }
 }
 

@@ -3,11 +3,15 @@
 use super::*;
 use crate::admin::hanging::OpenTransaction;
 use crate::cluster::TopicPartition;
+use crate::protocol::describe_groups::{DescribeGroupsResponse, DescribedGroup};
 use crate::protocol::describe_producers::{
     DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse as ProducersOfTopic,
 };
 use crate::protocol::describe_quorum::{
     DescribeQuorumResponse, DescribeQuorumResponsePartitionData, DescribeQuorumResponseTopicData,
+};
+use crate::protocol::describe_topic_partitions::{
+    DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponseTopic,
 };
 use crate::protocol::list_transactions::ListTransactionsResponse;
 
@@ -37,6 +41,69 @@ async fn the_quorum_is_described_once_it_has_a_leader_again() {
     let client = Network::default().with("a", host).client("a:9092").await.unwrap();
     let quorum = client.describe_quorum().await.unwrap();
     assert_eq!((quorum.leader, asked.load(Ordering::Relaxed)), (Some(BrokerId(3_001)), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_comes_from_the_next_broker_if_one_dies_of_it_or_is_silent() {
+    const APIS: &[ApiKey] = &[ApiKey::DescribeTopicPartitions];
+    for is_silent in [false, true] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let host = || {
+            let count = Arc::clone(&asked);
+            admin(&["a", "b"], APIS, move |_, version| match count.fetch_add(1, Ordering::Relaxed) {
+                0 if is_silent => Act::Hold,
+                0 => Act::Close,
+                _ => {
+                    let topic =
+                        DescribeTopicPartitionsResponseTopic { name: Some(Str::from("t")), ..Default::default() };
+                    answer(&DescribeTopicPartitionsResponse { topics: vec![topic], ..Default::default() }, version)
+                }
+            })
+        };
+        let client = Network::default().with("a", host()).with("b", host()).client("a:9092").await.unwrap();
+        let before = client.now();
+        // A topic that is asked for twice is described twice.
+        let names = [Str::from("t"), Str::from("t")];
+        let topics = client.describe_topics(&names).await.unwrap();
+        assert!(topics.len() == 2 && topics.iter().all(|(_, topic)| topic.is_ok()), "{topics:?}");
+        assert!(client.now() - before < Duration::from_secs(3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_too_old_counts_more_than_one_that_dies() {
+    let dying = admin(&["a", "b"], &[ApiKey::DescribeCluster], |_, _| Act::Close);
+    let network = Network::default().with("a", dying).with("b", plain(&["a", "b"]));
+    let client = network.client("a:9092").await.unwrap();
+    let described = client.describe_cluster().await.unwrap();
+    assert_eq!((described.brokers.len(), described.operations), (2, None), "it is made of metadata");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_described_by_the_successor_of_a_coordinator_that_dies_of_it() {
+    const APIS: &[ApiKey] = &[ApiKey::DescribeGroups];
+    let is_dead = Arc::new(AtomicUsize::new(0));
+    let host = |is_first: bool| {
+        let is_dead = Arc::clone(&is_dead);
+        admin(&["a", "b"], APIS, move |api, version| match api {
+            ApiKey::FindCoordinator => {
+                let (node_id, host) = [(1, "a"), (2, "b")][is_dead.load(Ordering::Relaxed)];
+                let found = Coordinator { node_id, host: Str::from(host), port: 9092, ..Default::default() };
+                answer(&FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }, version)
+            }
+            _ if is_first => {
+                is_dead.store(1, Ordering::Relaxed);
+                Act::Close
+            }
+            _ => {
+                let group = DescribedGroup { group_id: Str::from("g"), ..Default::default() };
+                answer(&DescribeGroupsResponse { groups: vec![group], ..Default::default() }, version)
+            }
+        })
+    };
+    let client = Network::default().with("a", host(true)).with("b", host(false)).client("a:9092").await.unwrap();
+    let groups = client.describe_groups(&[Str::from("g")]).await.unwrap();
+    assert!(groups[0].1.is_ok(), "{groups:?}");
 }
 
 #[tokio::test(start_paused = true)]
