@@ -1,6 +1,7 @@
 //! Clients on scripted brokers, over in-memory streams and in virtual time.
 
 mod admin;
+mod limits;
 mod moves;
 mod silence;
 

@@ -85,7 +85,7 @@ pub struct GroupConsumerConfig {
     pub assignors: Vec<Assignor>,
     /// `session.timeout.ms`. Default 45 s.
     pub session_timeout: Duration,
-    /// `heartbeat.interval.ms`. Default 3 s.
+    /// `heartbeat.interval.ms`, below `session_timeout`, at most a third of it. Default 3 s.
     pub heartbeat_interval: Duration,
     /// `max.poll.interval.ms`: a consumer whose owner does not poll for this long leaves the group, and the next
     /// poll returns [`Lost`](super::AssignmentChange::Lost). It also bounds how long a rebalance waits for this

@@ -137,14 +137,14 @@ impl GroupConsumer {
     /// Makes a consumer that begins to join its group; polls tell the rest.
     ///
     /// # Errors
-    /// If the topics of a pattern cannot be looked up.
+    /// If the topics of a pattern cannot be looked up, or the settings contradict each other.
     pub async fn new(client: Client, config: GroupConsumerConfig) -> Result<Self, GroupConsumerError> {
+        check_protocol(&config, &config.subscription)?;
         let topics = match &config.subscription {
             Subscription::Topics(topics) => topics.clone(),
             Subscription::Pattern(pattern) => topics::matching(&client, pattern).await.map_err(unreachable)?,
             Subscription::BrokerPattern(_) => Vec::new(),
         };
-        check_protocol(&config, &config.subscription)?;
         let group = config.group(&client, topics.clone());
         let now = client.now();
         let ownership = Ownership::new(group.exchange(), config.auto_commit_interval, now);
@@ -456,16 +456,20 @@ impl Drop for GroupConsumer {
     }
 }
 
-/// Checks that a pattern for the broker meets a protocol that has one.
+/// Checks that a pattern for the broker meets a protocol that has one, and that a member can stay in its group.
 fn check_protocol(config: &GroupConsumerConfig, subscription: &Subscription) -> Result<(), GroupConsumerError> {
-    match (config.group_protocol, subscription) {
+    let detail = match (config.group_protocol, subscription) {
         (GroupProtocol::Classic, Subscription::BrokerPattern(_)) => {
-            let detail = "a pattern that the broker evaluates takes group.protocol=consumer".to_owned();
-            let group_id = config.group_id.clone();
-            Err(GroupConsumerError::Group(GroupError::Unsupported { group_id, detail }))
+            "a pattern that the broker evaluates takes group.protocol=consumer"
         }
-        _ => Ok(()),
-    }
+        // The session would end before the first heartbeat.
+        (GroupProtocol::Classic, _) if config.heartbeat_interval >= config.session_timeout => {
+            "heartbeat.interval.ms has to be below session.timeout.ms, at most a third of it"
+        }
+        _ => return Ok(()),
+    };
+    let group_id = config.group_id.clone();
+    Err(GroupConsumerError::Group(GroupError::Unsupported { group_id, detail: detail.to_owned() }))
 }
 
 fn unreachable(error: RequestError) -> GroupConsumerError {

@@ -250,8 +250,9 @@ impl Properties {
     /// Makes the configuration of a group consumer that reads `subscription`.
     ///
     /// # Errors
-    /// If `group.id` is missing, or a key does not belong to the `group.protocol`: as in Java, the broker's settings
-    /// count in the consumer protocol, and a value that has no effect would mislead.
+    /// If `group.id` is missing, `heartbeat.interval.ms` is not below `session.timeout.ms`, or a key does not belong to
+    /// the `group.protocol`: as in Java, the broker's settings count in the consumer protocol, and a value that has no
+    /// effect would mislead.
     pub fn group_consumer(&self, subscription: Subscription) -> Result<GroupConsumerConfig, PropertiesError> {
         let why = "consumers of a group share the partitions by it";
         let group_id = self.get("group.id").ok_or(PropertiesError::Missing { key: "group.id", why })?;
@@ -269,10 +270,14 @@ impl Properties {
                 "with group.protocol=consumer the broker's setting counts: leave it out",
             ),
         };
-        match unusable.iter().find(|key| self.get(key).is_some()) {
-            Some(key) => Err(PropertiesError::Unusable { key, why }),
-            None => Ok(config),
+        if let Some(key) = unusable.iter().find(|key| self.get(key).is_some()) {
+            return Err(PropertiesError::Unusable { key, why });
         }
+        if config.group_protocol == GroupProtocol::Classic && config.heartbeat_interval >= config.session_timeout {
+            let why = "it has to be below session.timeout.ms, at most a third of it";
+            return Err(PropertiesError::Unusable { key: "heartbeat.interval.ms", why });
+        }
+        Ok(config)
     }
 
     /// Returns every key, in the order of the reference.

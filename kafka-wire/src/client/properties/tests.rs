@@ -201,6 +201,11 @@ fn keys_of_a_group_belong_to_its_protocol() {
         config(key).unwrap();
     }
     assert!(config("group.remote.assignor=range").unwrap_err().to_string().contains("group.protocol=consumer"));
+    // Its session would end before the first heartbeat.
+    for late in ["session.timeout.ms=6000\nheartbeat.interval.ms=6000", "session.timeout.ms=3000"] {
+        let refused = config(late).unwrap_err().to_string();
+        assert!(refused.contains("heartbeat.interval.ms") && refused.contains("session.timeout.ms"), "{refused}");
+    }
 }
 
 #[test]
