@@ -1,7 +1,7 @@
 //! The keys of a client, a producer and a consumer: one row each. A new setting is a field of its configuration and a
 //! row here.
 
-use super::row::{Row, boolean, iso_duration, kib, millis, number, put};
+use super::row::{Row, boolean, iso_duration, kib, long_millis, millis, number, put};
 use crate::client::{ClientConfig, GroupConsumerConfig};
 use crate::compression::Compression;
 use crate::consumer::{ConsumerConfig, ResetPolicy};
@@ -79,7 +79,7 @@ pub(super) const CLIENT: &[Row<ClientConfig>] = &[
         "50",
         "a whole number of milliseconds",
         "First pause before what failed is tried again; it doubles up to `retry.backoff.max.ms`.",
-        |config, value| put(&mut config.retry_backoff_min, millis(value, 0..))
+        |config, value| put(&mut config.retry_backoff_min, long_millis(value, 0..))
     ),
     row!(
         "retry.backoff.max.ms",
@@ -87,7 +87,7 @@ pub(super) const CLIENT: &[Row<ClientConfig>] = &[
         "1000",
         "a whole number of milliseconds",
         "Longest pause before what failed is tried again.",
-        |config, value| put(&mut config.retry_backoff_max, millis(value, 0..))
+        |config, value| put(&mut config.retry_backoff_max, long_millis(value, 0..))
     ),
     row!(
         "metadata.max.age.ms",
@@ -95,7 +95,7 @@ pub(super) const CLIENT: &[Row<ClientConfig>] = &[
         "300000",
         "a whole number of milliseconds",
         "Age at which a topic's metadata is asked for again although nothing failed.",
-        |config, value| put(&mut config.metadata_max_age, millis(value, 0..))
+        |config, value| put(&mut config.metadata_max_age, long_millis(value, 0..))
     ),
     row!(
         "receive.message.max.bytes",
@@ -158,7 +158,7 @@ pub(super) const PRODUCER: &[Row<ProducerConfig>] = &[
         "60000",
         "a whole number of milliseconds",
         "How long `send` waits for room in the buffer and for the partitions of its topic.",
-        |config, value| put(&mut config.max_block, millis(value, 0..))
+        |config, value| put(&mut config.max_block, long_millis(value, 0..))
     ),
     row!(
         "partitioner.adaptive.partitioning.enable",
@@ -199,7 +199,7 @@ pub(super) const PRODUCER: &[Row<ProducerConfig>] = &[
         "5",
         "a whole number of milliseconds",
         "How long a batch waits to be filled before it is sent.",
-        |config, value| put(&mut config.linger, millis(value, 0..))
+        |config, value| put(&mut config.linger, long_millis(value, 0..))
     ),
     row!(
         "batch.size",

@@ -80,6 +80,12 @@ pub(super) fn millis(value: &str, range: impl RangeBounds<u64>) -> Option<Durati
     number::<u64>(value, range).filter(|ms| *ms <= MILLIS_MAX).map(Duration::from_millis)
 }
 
+/// As [`millis`], for the keys that have 64 bits in Java, where the greatest number means "for ever". More than ten
+/// years count as ten years.
+pub(super) fn long_millis(value: &str, range: impl RangeBounds<u64>) -> Option<Duration> {
+    number::<u64>(value, range).map(|ms| Duration::from_millis(ms.min(TEN_YEARS_MS)))
+}
+
 /// Reads `true` or `false`, in any case.
 pub(super) fn boolean(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
@@ -124,5 +130,6 @@ fn seconds(number: &str, length: u64) -> Option<Duration> {
     number.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(length).map(Duration::from_secs)
 }
 
-/// 2^31 - 1, the greatest value of Java's keys in milliseconds.
+const TEN_YEARS_MS: u64 = 315_360_000_000;
+/// 2^31 - 1, the greatest value of most of Java's keys in milliseconds.
 const MILLIS_MAX: u64 = 2_147_483_647;

@@ -54,6 +54,22 @@ fn names_of_librdkafka_are_aliases() {
 }
 
 #[test]
+fn javas_greatest_number_is_a_long_time_where_java_takes_it() {
+    let properties = |key: &str| Properties::parse(&format!("{key}=9223372036854775807"));
+    let producer = |key: &str| properties(key).unwrap().producer().unwrap();
+    let client = |key: &str| properties(key).unwrap().client().unwrap();
+    let times = [
+        producer("max.block.ms").max_block,
+        producer("linger.ms").linger,
+        client("metadata.max.age.ms").metadata_max_age,
+        client("retry.backoff.ms").retry_backoff_min,
+        client("retry.backoff.max.ms").retry_backoff_max,
+    ];
+    assert!(times.iter().all(|time| *time > Duration::from_secs(365 * 86_400)), "{times:?}");
+    properties("session.timeout.ms").unwrap_err();
+}
+
+#[test]
 fn every_key_is_known_once_takes_its_default_and_refuses_nonsense() {
     let mut seen = std::collections::BTreeSet::new();
     for key in Properties::keys() {
