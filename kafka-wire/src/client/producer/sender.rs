@@ -157,7 +157,8 @@ impl Sender {
         let turn_due = self.tell(now, &mut core);
         let batches_due =
             [self.outbox.next_timeout(now), self.linger_until, self.time_until, self.register_at, turn_due];
-        let topics_due = [self.refresh_due(now), self.lookups.next_timeout(), after_failure];
+        let refresh_after = (!self.is_refreshing).then_some(self.refresh_after);
+        let topics_due = [self.refresh_due(now), self.lookups.next_timeout(refresh_after), after_failure];
         let others_due = batches_due.into_iter().chain(topics_due).flatten().min();
         let coordinator_due = core.manager.next_timeout(now);
         self.waits_for_coordinator = coordinator_due.is_some_and(|at| others_due.is_none_or(|other| at < other));

@@ -34,10 +34,12 @@ impl Lookups {
         shared.buffer().accumulator.topic_names().cloned().collect()
     }
 
-    /// The time at which an owner has waited long enough, or the topics have to be refreshed.
-    pub(super) fn next_timeout(&self) -> Option<Moment> {
+    /// The time at which an owner has waited long enough, or the topics have to be refreshed. A refresh may begin from
+    /// `refresh_after` on; `None` while one is under way.
+    pub(super) fn next_timeout(&self, refresh_after: Option<Moment>) -> Option<Moment> {
         let deadlines = self.asked.values().flatten().filter_map(|lookup| lookup.deadline);
-        deadlines.chain(self.has_topics.then_some(self.refresh_at)).min()
+        let refresh = refresh_after.filter(|_| self.has_topics).map(|after| after.max(self.refresh_at));
+        deadlines.chain(refresh).min()
     }
 
     /// Reports to the owners whose time is over.
@@ -107,4 +109,19 @@ impl Sender {
 
 fn count(topic: &Topic) -> i32 {
     i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_that_cannot_begin_is_not_due() {
+        let mut lookups = Lookups::new(Moment::from_millis(5));
+        assert_eq!(lookups.next_timeout(Some(Moment::ZERO)), None, "there are no topics");
+        lookups.has_topics = true;
+        assert_eq!(lookups.next_timeout(Some(Moment::ZERO)), Some(Moment::from_millis(5)));
+        assert_eq!(lookups.next_timeout(Some(Moment::from_millis(7))), Some(Moment::from_millis(7)));
+        assert_eq!(lookups.next_timeout(None), None, "one is under way");
+    }
 }
