@@ -244,8 +244,9 @@ pub(super) const SECURITY: &[Row<Security>] = &[
         doc: "Whether the name in a broker's certificate has to be the one that is dialled.",
         is_secret: false,
         set: |security, value| {
-            security.skips_name = matches!(value, "" | "none");
-            matches!(value.to_ascii_lowercase().as_str(), "" | "none" | "https")
+            let value = value.to_ascii_lowercase();
+            security.skips_name = matches!(&*value, "" | "none");
+            security.skips_name || value == "https"
         },
     },
     Row {

@@ -35,6 +35,10 @@ key.serializer=org.apache.kafka.common.serialization.StringSerializer
     assert_eq!(&*config.client_id, "caf\u{e9}");
     assert_eq!(config.sasl.as_ref().map(|sasl| sasl.mechanism().to_string()).as_deref(), Some("SCRAM-SHA-256"));
     assert!(!config.tls.as_ref().unwrap().checks_name);
+    for (value, checks_name) in [("NONE", false), ("none", false), ("HTTPS", true)] {
+        let text = format!("security.protocol=SSL\nssl.endpoint.identification.algorithm={value}");
+        assert_eq!(client(&text).unwrap().tls.unwrap().checks_name, checks_name, "{value}");
+    }
     assert!(!format!("{config:?}").contains("w;d"));
 }
 
