@@ -35,6 +35,8 @@ pub struct Ownership {
     queue: VecDeque<Item>,
     /// Whether a commit has to be settled before the queue goes on.
     is_waiting: bool,
+    /// Number of such commits that are still under way, of memberships that were lost. They are answered first.
+    overtaken: u32,
     /// Whether a commit of the timer is under way.
     is_committing: bool,
     next_commit: Moment,
@@ -155,6 +157,7 @@ impl Ownership {
             held: BTreeMap::new(),
             queue: VecDeque::new(),
             is_waiting: false,
+            overtaken: 0,
             is_committing: false,
             next_commit: auto_commit.map_or(now, |interval| now + interval),
             round: 0,
@@ -209,7 +212,7 @@ impl Ownership {
 
     fn lose(&mut self, cause: LostCause) {
         self.queue.clear();
-        self.is_waiting = false;
+        self.overtaken += u32::from(std::mem::take(&mut self.is_waiting));
         let partitions: Vec<_> = self.held.keys().cloned().collect();
         self.queue.push_back(Item::Stop(partitions.clone()));
         if !partitions.is_empty() {
@@ -319,13 +322,13 @@ impl Ownership {
         }
     }
 
-    /// Notes that the commit of an effect was answered or failed. If it failed, the records since the last commit will
-    /// be read again, as always when a commit fails.
+    /// Notes that the commit of an effect was answered or failed, in the order of the effects. If it failed, the
+    /// records since the last commit will be read again, as always when a commit fails.
     pub fn handle_committed(&mut self, is_awaited: bool) {
-        if is_awaited {
-            self.is_waiting = false;
-        } else {
-            self.is_committing = false;
+        match is_awaited {
+            true if self.overtaken > 0 => self.overtaken -= 1,
+            true => self.is_waiting = false,
+            false => self.is_committing = false,
         }
     }
 

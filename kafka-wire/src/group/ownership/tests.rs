@@ -120,6 +120,28 @@ fn nothing_is_due_while_a_commit_is_waited_for() {
 }
 
 #[test]
+fn the_commit_of_a_lost_membership_ends_no_wait_of_the_next_one() {
+    let mut script = Script::new(Exchange::Eager, Some(Duration::from_secs(5))).reading(&[0]);
+    script.read(0, 12);
+    script.ownership.handle_event(&GroupEvent::Rebalancing);
+    assert_eq!(script.until_told(), ["commit first 0@12"]);
+    script.ownership.handle_event(&GroupEvent::Lost { cause: LostCause::Removed });
+    while !script.until_told().is_empty() {}
+    // It gets the partition again, reads on, and has to give it up.
+    script.ownership.handle_event(&assigned(&[0]));
+    script.until_told();
+    script.ownership.handle_offsets(2, vec![(partition(0), Some(CommittedOffset::new(Offset(10))))]);
+    script.until_told();
+    script.read(0, 13);
+    script.ownership.handle_event(&GroupEvent::Rebalancing);
+    assert_eq!(script.until_told(), ["commit first 0@13"]);
+    script.ownership.handle_committed(true);
+    assert!(script.until_told().is_empty(), "that was the first one");
+    script.ownership.handle_committed(true);
+    assert_eq!(script.until_told(), ["tell revoking 0"]);
+}
+
+#[test]
 fn a_partition_may_be_paused_before_it_is_read() {
     let mut script = Script::new(Exchange::Eager, None);
     assert!(!script.ownership.handle_paused(&partition(0), true), "the member does not have it");
