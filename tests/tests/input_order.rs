@@ -60,19 +60,29 @@ async fn a_stream_finds_the_rows_of_its_time_in_topics_that_are_full(broker: Tes
 async fn an_input_at_its_end_is_waited_for_as_long_as_configured(broker: TestBroker) {
     let orders = Orders::new(&broker, 1).await;
     let mut config = orders.bench.config();
-    config.set("max.task.idle.ms", "3000").expect("a known key");
-    let running = App::new(orders.topology(), config).start().await.expect("the job starts");
+    config.set("max.task.idle.ms", "3600000").expect("a known key");
+    let running = App::new(orders.topology(), config.clone()).start().await.expect("the job starts");
+    orders.write(&orders.bench.input, 0, [(15, "1/1 -".to_owned())].into_iter()).await;
     orders.write(&orders.rows, 0, [(0, "0".to_owned())].into_iter()).await;
+    // That proves that the order is there: the row would wait for it.
     let read = || std::future::ready((running.status().records_in == 1).then_some(()));
     eventually("the first row", PATIENCE, read).await;
-    orders.write(&orders.bench.input, 0, [(15, "1/1 -".to_owned())].into_iter()).await;
-    // The order has arrived long before the row that it has to find.
     sleep(Duration::from_millis(500)).await;
     assert_eq!(running.status().records_in, 1, "the order waits");
-    orders.write(&orders.rows, 0, [(10, "1".to_owned())].into_iter()).await;
+    // Behind a later row nothing is waited for.
+    orders.write(&orders.rows, 0, [(10, "1".to_owned()), (20, "2".to_owned())].into_iter()).await;
     let found = orders.until_out(1).await;
     running.stop().await.expect("the job stops");
-    assert_eq!(found, BTreeMap::from([("0/1/1".to_owned(), "1".to_owned())]));
+    let first = ("0/1/1".to_owned(), "1".to_owned());
+    assert_eq!(found, BTreeMap::from([first.clone()]));
+
+    // The wait ends: the last row is followed by no order, and this one by no row.
+    config.set("max.task.idle.ms", "500").expect("a known key");
+    let running = App::new(orders.topology(), config).start().await.expect("the job starts");
+    orders.write(&orders.bench.input, 0, [(25, "2/1 -".to_owned())].into_iter()).await;
+    let found = orders.until_out(2).await;
+    running.stop().await.expect("the job stops");
+    assert_eq!(found, BTreeMap::from([first, ("0/2/1".to_owned(), "2".to_owned())]));
 }
 
 /// Orders, which are the input of the bench, and the table of rows that they find.
