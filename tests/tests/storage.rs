@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use conformance::reader::{KeptRecord, read_to_end};
 use conformance::writer::{Transactions, write_batch};
 use conformance::{eventually, skip, within};
-use kafka_wire::admin::{NewTopic, OffsetSpec};
+use kafka_wire::admin::{ConfigChange, ConfigResource, NewTopic, OffsetSpec};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, Node};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
@@ -53,7 +53,7 @@ async fn every_body(bootstrap: &str) {
 }
 
 async fn records_go_when_they_are_too_old(client: &Client) {
-    let t = create(client, "old", &[("retention.ms", "8000"), ("segment.ms", "1000")]).await;
+    let t = create(client, "old", &[("retention.ms", "30000"), ("segment.ms", "1000")]).await;
     let now = now();
     put(client, &t, now - 60_000, &[("a", Some("1")), ("b", Some("1"))]).await;
     put(client, &t, now, &[("c", Some("1"))]).await;
@@ -62,10 +62,11 @@ async fn records_go_when_they_are_too_old(client: &Client) {
     assert_eq!(offset(client, &t, OffsetSpec::Timestamp(TimestampMs(now - 60_000))).await, Some(Offset(2)));
     assert_eq!(fetch_error(client, &t, 1).await, ErrorCode::OFFSET_OUT_OF_RANGE);
     // The active segment is deleted as well, and the log then begins at its end.
+    set(client, &t, "retention.ms", "1000").await;
     until_offset(client, &t, OffsetSpec::Earliest, 3).await;
     assert_eq!(offset(client, &t, OffsetSpec::Timestamp(TimestampMs(0))).await, None);
     assert_eq!(fetch_error(client, &t, 2).await, ErrorCode::OFFSET_OUT_OF_RANGE);
-    assert_eq!(put(client, &t, now + 10_000, &[("d", Some("1"))]).await, Offset(3));
+    assert_eq!(put(client, &t, now + 600_000, &[("d", Some("1"))]).await, Offset(3));
     assert_eq!(read(client, &t).await, [owned((3, "d", Some("1")))]);
 }
 
@@ -159,6 +160,12 @@ async fn create(client: &Client, name: &str, configs: &[(&str, &str)]) -> TopicP
     }
     client.leader(name, PartitionId(0)).await.expect("a new topic gets a leader");
     TopicPartition::new(name, PartitionId(0))
+}
+
+async fn set(client: &Client, t: &TopicPartition, name: &'static str, value: &'static str) {
+    let changes = vec![ConfigChange::Set(name.into(), value.into())];
+    let altered = client.alter_configs(&[(ConfigResource::Topic(t.topic.clone()), changes)]).await;
+    altered.expect("a broker answers")[0].1.clone().expect("it can be set");
 }
 
 fn batch(timestamp: i64, records: &[(&str, Option<&str>)], seal: Seal) -> bytes::Bytes {
