@@ -266,22 +266,24 @@ impl Writer {
         self.flush().await;
     }
 
-    /// Lets event time advance by so much: writes a record of then into every partition of every topic.
+    /// Lets event time advance by so much: writes a record of then into every partition of every topic, the numbers
+    /// first as in [`Writer::write`].
     async fn step(&mut self, by: i64) {
         self.now += by;
         let at = self.now;
-        for partition in (0..PARTITIONS).map(PartitionId) {
-            let mut keys = (0..).map(|number| format!("{END}{number}"));
-            let key = keys.find(|key| partition_for_key(key.as_bytes(), PARTITIONS) == partition);
-            let key = key.expect("keys are spread over all partitions");
-            for topic in self.rows {
-                self.append(topic, &key, Some(b"end"), at);
+        let numbers = [self.numbers, self.disordered].map(|topic| (topic, 0_i64.to_be_bytes().to_vec()));
+        let rows = self.rows.map(|topic| (topic, b"end".to_vec()));
+        for records in [numbers, rows] {
+            for partition in (0..PARTITIONS).map(PartitionId) {
+                let mut keys = (0..).map(|number| format!("{END}{number}"));
+                let key = keys.find(|key| partition_for_key(key.as_bytes(), PARTITIONS) == partition);
+                let key = key.expect("keys are spread over all partitions");
+                for (topic, value) in &records {
+                    self.append(*topic, &key, Some(value), at);
+                }
             }
-            for topic in [self.numbers, self.disordered] {
-                self.append(topic, &key, Some(&0_i64.to_be_bytes()), at);
-            }
+            self.flush().await;
         }
-        self.flush().await;
     }
 
     fn below(&mut self, bound: i64) -> i64 {
