@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use processor::operator::{CoProcess, Scope, ValueState};
-use processor::{I64, JoinWindow, Nullable, Owned, Partitions, Rec, Text, Topology, Utf8};
+use processor::{I64, JoinWindow, Nullable, Owned, Partitions, Rec, Text, Topology, Utf8, Watermark};
 
 use super::{
     Expected, Input, Job, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics, disordered, put_out,
@@ -45,8 +45,10 @@ fn beside(number: i64, row: Option<&str>) -> String {
 
 fn declare(application_id: &str, topics: &Topics) -> Topology {
     let (mut job, output) = (Topology::builder(application_id), &topics.output);
-    let numbers = job.keyed_stream(&topics.numbers, Utf8, I64);
-    let row_changes = job.keyed_stream(&topics.rows, Utf8, Nullable(Text));
+    // As with the disordered numbers, which one of these would pass by that is active first.
+    let never_idle = Watermark::default().never_idle();
+    let numbers = job.keyed_stream(&topics.numbers, Utf8, I64).watermark(never_idle);
+    let row_changes = job.keyed_stream(&topics.rows, Utf8, Nullable(Text)).watermark(never_idle);
     let rows = job.table(&topics.rows, "rows", Utf8, Text);
     let compacted = job.compacted_table(&topics.compacted, "compacted", Utf8, Text);
     let versions = job.versioned_table(&topics.rows, "versions", (Utf8, Text), Duration::from_secs(100));

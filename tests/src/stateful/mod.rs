@@ -174,10 +174,11 @@ impl Input {
     }
 }
 
-/// Declares the stream of the numbers with disordered times.
+/// Declares the stream of the numbers with disordered times. It is never idle: event time would reach the greatest of
+/// all inputs in a silence, and numbers with times before that may follow.
 fn disordered(job: &mut Builder, topics: &Topics) -> Stream<Utf8, Source<Utf8, I64, RecordTime>> {
     let bound = Duration::from_millis(DISORDER_MS.unsigned_abs());
-    job.keyed_stream(&topics.disordered, Utf8, I64).watermark(Watermark::bounded(bound))
+    job.keyed_stream(&topics.disordered, Utf8, I64).watermark(Watermark::bounded(bound).never_idle())
 }
 
 /// Sends the results of a row to the output.
