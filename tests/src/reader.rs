@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kafka_wire::admin::{NewTopic, OffsetSpec};
-use kafka_wire::client::{Client, Consumer};
+use kafka_wire::client::{Client, Consumer, MetadataError};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumerConfig, Fetched, IsolationLevel};
@@ -69,12 +69,27 @@ pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
 /// # Panics
 /// If the cluster does not answer, a batch is corrupt, or the end is not reached within a minute.
 pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel) -> Vec<KeptRecord> {
+    try_read_to_end(client, topic, isolation).await.expect("the leaders answer")
+}
+
+/// As [`read_to_end`], while leaders may be away.
+///
+/// # Errors
+/// If no leader says where a log begins and ends.
+///
+/// # Panics
+/// As [`read_to_end`], once they have.
+pub async fn try_read_to_end(
+    client: &Client,
+    topic: &str,
+    isolation: IsolationLevel,
+) -> Result<Vec<KeptRecord>, MetadataError> {
     let partitions = partitions_of(client, topic).await;
     let ask = async |spec: OffsetSpec| {
         let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-        client.list_offsets(&wanted, isolation).await.expect("the leaders answer")
+        client.list_offsets(&wanted, isolation).await
     };
-    let (starts, ends) = (ask(OffsetSpec::Earliest).await, ask(OffsetSpec::Latest).await);
+    let (starts, ends) = (ask(OffsetSpec::Earliest).await?, ask(OffsetSpec::Latest).await?);
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
     let mut missing = 0;
     for end in &ends {
@@ -95,7 +110,7 @@ pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel
         }
     }
     records.sort_by_key(|record| (record.partition, record.offset));
-    records
+    Ok(records)
 }
 
 /// Waits until no transaction is open on the topic. EndTxn is answered before the markers are written (KIP-98),

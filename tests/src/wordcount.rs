@@ -81,7 +81,15 @@ impl WordCount {
     ///
     /// # Panics
     /// If it does not end within ten seconds.
-    pub async fn stop(mut self) -> (ExitStatus, Duration) {
+    pub async fn stop(self) -> (ExitStatus, Duration) {
+        self.stop_within(Duration::from_secs(10)).await
+    }
+
+    /// As [`WordCount::stop`], with another limit.
+    ///
+    /// # Panics
+    /// If it does not end within the limit.
+    pub async fn stop_within(mut self, limit: Duration) -> (ExitStatus, Duration) {
         let is_up = || {
             let has_ended = self.process.try_wait().expect("the process is ours").is_some();
             std::future::ready((has_ended || self.process.handles_terminate()).then_some(()))
@@ -90,7 +98,7 @@ impl WordCount {
         let started = Instant::now();
         self.process.terminate().expect("the process is ours");
         let end = || std::future::ready(self.process.try_wait().expect("the process is ours"));
-        let status = eventually("the end of an example after SIGTERM", Duration::from_secs(10), end).await;
+        let status = eventually("the end of an example after SIGTERM", limit, end).await;
         (status, started.elapsed())
     }
 

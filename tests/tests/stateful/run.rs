@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use conformance::eventually;
-use conformance::reader::{KeptRecord, Tail, create_topic, read_to_end, until_stable};
+use conformance::reader::{KeptRecord, Tail, create_topic, read_to_end, try_read_to_end, until_stable};
 use conformance::stateful::{
     DISORDER_MS, END, Expected, FORGOTTEN, FORGOTTEN_AFTER, Input, JOBS, JUMP_MS, KEYS, NAMES, Number, PARTITIONS,
     REMAINDERS, Results, Row, Topics,
@@ -34,6 +34,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Longest wait for the results: a rebalance takes a session timeout at worst, and processes start slowly beside other
 /// suites.
 const RESULTS_WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// Longest time for the last commits of six jobs in one thread.
+const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// The keys whose results are not those expected, with both.
 pub(crate) fn wrong<'r>(expected: &Expected, records: impl Iterator<Item = &'r KeptRecord>) -> Vec<String> {
@@ -181,7 +184,7 @@ impl Run {
         let changelog = format!("{}-{}-{}-changelog", self.application_id, FORGOTTEN.1, FORGOTTEN.0);
         let is_empty = async || {
             let mut entries = BTreeMap::new();
-            for record in read_to_end(&self.client, &changelog, IsolationLevel::ReadCommitted).await {
+            for record in try_read_to_end(&self.client, &changelog, IsolationLevel::ReadCommitted).await.ok()? {
                 let key = record.key.unwrap_or_default();
                 if key.first() == Some(&ChangelogKey::ENTRY) {
                     entries.insert(key, record.value.is_some());
@@ -197,7 +200,7 @@ impl Run {
         let mut logs = String::new();
         for process in std::mem::take(&mut self.processes) {
             logs += &process.log();
-            let (status, _) = process.stop().await;
+            let (status, _) = process.stop_within(STOP_MAX).await;
             assert!(status.success(), "SIGTERM: {status}\n{logs}");
         }
         let _ = std::fs::remove_dir_all(&self.temporary);
