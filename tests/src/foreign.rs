@@ -60,10 +60,23 @@ pub async fn java_records(
     isolation: Isolation,
     count_min: usize,
 ) -> Option<Vec<String>> {
+    java_records_at(broker.bootstrap(), topic, isolation, count_min).await
+}
+
+/// As [`java_records`], of the cluster at this address.
+///
+/// # Panics
+/// As [`java_records`].
+pub async fn java_records_at(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    count_min: usize,
+) -> Option<Vec<String>> {
     let mut records = Vec::new();
     for silence_ms in JAVA_SILENCES_MS {
         let args = [
-            &["--bootstrap-server", broker.bootstrap(), "--topic", topic, "--from-beginning"][..],
+            &["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning"][..],
             &["--isolation-level", isolation.name(), "--timeout-ms", silence_ms],
             &["--formatter-property", "print.partition=true", "--formatter-property", "print.key=true"],
         ];

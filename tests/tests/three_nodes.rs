@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
-use conformance::foreign::java;
+use conformance::foreign::{Isolation, java_records_at};
 use conformance::ledger::{Ledger, Statement};
 use conformance::reader::{KeptRecord, read_to_end, until_stable};
 use conformance::{eventually, skip, three_nodes, within};
@@ -63,7 +63,7 @@ async fn nodes_that_fail_in_turns_lose_and_double_nothing() {
     let ledger = writer.end().await;
     let partitions: Vec<_> = (0..PARTITIONS).map(|index| TopicPartition::new(INPUT, PartitionId(index))).collect();
     let latest: Vec<_> = partitions.into_iter().map(|partition| (partition, OffsetSpec::Latest)).collect();
-    let ends = nodes.outside.list_offsets(&latest, IsolationLevel::ReadUncommitted).await.expect("leaders answer");
+    let ends = nodes.patient.list_offsets(&latest, IsolationLevel::ReadUncommitted).await.expect("leaders answer");
     let ends: Vec<_> =
         ends.into_iter().map(|end| (end.partition.partition, end.offset.expect("it has an end"))).collect();
     group.end(&ends).await;
@@ -76,31 +76,34 @@ struct Nodes {
     proxy: Proxy,
     /// Behind the proxy.
     client: Client,
+    /// Gives up soon, as a request may meet a node that is paused.
     outside: Client,
+    /// For requests that have to be answered, though the machine stands still for a while.
+    patient: Client,
 }
 
 impl Nodes {
     async fn start() -> Result<Self, Unavailable> {
         let cluster = three_nodes().await?;
         let mut config = ClientConfig::new(&cluster.bootstrap());
+        let patient = Client::connect(config.clone()).await.expect("the nodes listen");
+        config.request_timeout = Duration::from_secs(4);
+        let outside = Client::connect(config.clone()).await.expect("the nodes listen");
         config.request_timeout = Duration::from_secs(2);
-        let mut patient = config.clone();
-        patient.request_timeout = Duration::from_secs(4);
-        let outside = Client::connect(patient).await.expect("the nodes listen");
         let proxy = Proxy::default();
         let client = Client::connect_with(config, proxy.connector()).await.expect("the nodes listen");
-        Ok(Self { cluster, proxy, client, outside })
+        Ok(Self { cluster, proxy, client, outside, patient })
     }
 
     async fn create(&self, name: &str, partitions: i32, configs: &[(&'static str, &'static str)], on: &[BrokerId]) {
         let configs = configs.iter().map(|(key, value)| (Str::from(*key), Str::from(*value))).collect();
         let assignments = if on.is_empty() { Vec::new() } else { vec![on.to_vec()] };
         let topic = NewTopic { configs, assignments, ..NewTopic::new(name, partitions) };
-        for (_, outcome) in self.outside.create_topics(&[topic]).await.expect("the cluster answers") {
+        for (_, outcome) in self.patient.create_topics(&[topic]).await.expect("the cluster answers") {
             outcome.expect("the topic is created");
         }
         for partition in 0..partitions {
-            self.outside.leader(name, PartitionId(partition)).await.expect("a new topic gets leaders");
+            self.patient.leader(name, PartitionId(partition)).await.expect("a new topic gets leaders");
         }
     }
 
@@ -116,14 +119,14 @@ impl Nodes {
 
     /// The controller comes last: without it a pause takes an election of controllers longer.
     async fn by_role(&self) -> [BrokerId; 3] {
-        let quorum = self.outside.describe_quorum().await.expect("the cluster answers");
+        let quorum = self.patient.describe_quorum().await.expect("the cluster answers");
         let controller = quorum.leader.expect("there is one");
         let others: Vec<_> = (1..=3).map(BrokerId).filter(|id| *id != controller).collect();
         [others[0], others[1], controller]
     }
 
     async fn pause_a_leader(&mut self, writer: &Writer) {
-        let (leader, _) = self.outside.leader(INPUT, PartitionId(0)).await.expect("it has one");
+        let (leader, _) = self.patient.leader(INPUT, PartitionId(0)).await.expect("it has one");
         self.cluster.pause(index(leader)).expect("it runs");
         let started = Instant::now();
         let before = self.proxy.all_requests();
@@ -139,7 +142,7 @@ impl Nodes {
 
     /// A node hears the writer, and the writer does not hear it. Other nodes are not concerned.
     async fn lose_the_answers_of_one(&mut self, writer: &Writer) {
-        let (leader, _) = self.outside.leader(INPUT, PartitionId(0)).await.expect("it has one");
+        let (leader, _) = self.patient.leader(INPUT, PartitionId(0)).await.expect("it has one");
         let address = self.cluster.nodes()[index(leader) - 1].bootstrap();
         let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("host:port");
         self.proxy.lose_route(port, Way::Answers);
@@ -159,7 +162,7 @@ impl Nodes {
 
     /// The coordinator of the group is killed with another node, and each comes back at the address of the other one.
     async fn kill_coordinator_and_exchange_addresses(&mut self, writer: &Writer) {
-        let coordinator = self.outside.coordinator(CoordinatorKind::Group, "readers").await.expect("there is one");
+        let coordinator = self.patient.coordinator(CoordinatorKind::Group, "readers").await.expect("there is one");
         let first = index(coordinator);
         let second = first % 3 + 1;
         self.cluster.kill(first).expect("it runs");
@@ -172,15 +175,15 @@ impl Nodes {
     }
 
     async fn audit(&self, ledger: &Ledger, job: Job) {
-        let ours = read_to_end(&self.outside, INPUT, IsolationLevel::ReadUncommitted).await;
+        let ours = read_to_end(&self.patient, INPUT, IsolationLevel::ReadUncommitted).await;
         let values = ours.iter().map(|record| record.text().1);
         assert_eq!(ledger.contradictions(values), [""; 0]);
         let records = ledger.count(Statement::Written);
         let expected = expected_counts(records);
         let found = async || {
-            until_stable(&self.outside, OUTPUT).await;
+            until_stable(&self.patient, OUTPUT).await;
             let mut found = BTreeMap::<String, Vec<String>>::new();
-            for record in read_to_end(&self.outside, OUTPUT, IsolationLevel::ReadCommitted).await {
+            for record in read_to_end(&self.patient, OUTPUT, IsolationLevel::ReadCommitted).await {
                 let (key, value) = record.text();
                 found.entry(key.to_owned()).or_default().push(value.to_owned());
             }
@@ -192,15 +195,14 @@ impl Nodes {
         assert!(found().await == expected, "the job's output is not that of a run without failures");
 
         let bootstrap = self.cluster.bootstrap();
-        let read = async |topic: &str| {
-            let class = "org.apache.kafka.tools.consumer.ConsoleConsumer";
-            let arguments = ["--bootstrap-server", &bootstrap, "--topic", topic, "--from-beginning"];
-            let more = ["--isolation-level", "read_committed", "--timeout-ms", "5000"];
-            java(class, &[&arguments[..], &more].concat(), "").await.unwrap_or_default()
+        let read = async |topic| {
+            let lines = java_records_at(&bootstrap, topic, Isolation::ReadCommitted, records).await;
+            lines.expect("the nodes run on Java")
         };
         let (input, output) = tokio::join!(read(INPUT), read(OUTPUT));
-        assert_eq!(ledger.contradictions(input.lines()), [""; 0], "Java's reader");
-        assert_eq!(output.lines().count(), records, "Java reads as many results as we do");
+        let values = input.iter().map(|line| line.rsplit('\t').next().unwrap_or_default());
+        assert_eq!(ledger.contradictions(values), [""; 0], "Java's reader");
+        assert_eq!(output.len(), records, "Java reads as many results as we do");
     }
 }
 
@@ -258,7 +260,7 @@ async fn replicas_that_are_gone_make_no_statement_false(nodes: &mut Nodes) {
         let _ = producer.close().await;
     }
     for (topic, ledger) in &ledgers {
-        let log = read_to_end(&nodes.outside, topic, IsolationLevel::ReadUncommitted).await;
+        let log = read_to_end(&nodes.patient, topic, IsolationLevel::ReadUncommitted).await;
         let text = |record: &KeptRecord| String::from_utf8(record.value.clone().unwrap_or_default()).expect("text");
         let values: Vec<String> = log.iter().map(text).collect();
         assert_eq!(ledger.contradictions(values.iter().map(String::as_str)), [""; 0], "{topic}: {values:?}");
@@ -342,10 +344,10 @@ impl Nodes {
         let resource = ConfigResource::Topic(Str::from("__consumer_offsets"));
         let settings = [("unclean.leader.election.enable", "true"), ("min.insync.replicas", "1")];
         let changes = settings.map(|(key, value)| ConfigChange::Set(Str::from(key), Str::from(value))).to_vec();
-        let altered = self.outside.alter_configs(&[(resource, changes)]).await.expect("a broker answers");
+        let altered = self.patient.alter_configs(&[(resource, changes)]).await.expect("a broker answers");
         altered[0].1.as_ref().expect("they can be set");
         let moves = [(offsets_of(group), Reassignment::To(to.to_vec()))];
-        let moved = self.outside.alter_partition_reassignments(&moves).await.expect("the controller answers");
+        let moved = self.patient.alter_partition_reassignments(&moves).await.expect("the controller answers");
         moved[0].1.as_ref().expect("the nodes are there");
         self.until_offsets_are_at(group, &to).await;
     }
