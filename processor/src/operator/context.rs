@@ -122,7 +122,7 @@ pub struct Context<'a> {
     /// The watermark of this task.
     pub watermark: TimestampMs,
     /// The event time of a result that the time of day brings out, with no record at hand: the watermark. Until that is
-    /// known, because an input has had no record yet, the greatest of an input's; and if none is known, [`Context::wall`].
+    /// known, because an input has had no record yet, the greatest of an input's; if none is known, [`Context::wall`].
     pub event_time: TimestampMs,
     /// Whether all inputs have ended, in a bounded run.
     pub is_ending: bool,
