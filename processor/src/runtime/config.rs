@@ -241,7 +241,9 @@ impl Config {
     /// [`ConfigError::UnknownKey`] names the key that was probably meant, [`ConfigError::InvalidValue`] the values
     /// that the key accepts, [`ConfigError::Elsewhere`] the place of what the topology says here.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
-        if let Some(of_topic) = key.strip_prefix("topic.").filter(|key| !key.is_empty()) {
+        // No setting of a topic begins with `metadata`; keys of librdkafka do, behind `topic`.
+        let is_of_topic = |key: &&str| !key.is_empty() && !key.starts_with("metadata.");
+        if let Some(of_topic) = key.strip_prefix("topic.").filter(is_of_topic) {
             self.topic_configs.insert(of_topic.to_owned(), value.trim().to_owned());
             return Ok(());
         }

@@ -71,6 +71,18 @@ fn keys_of_the_client_are_taken_and_those_that_a_job_decides_are_named() {
 }
 
 #[test]
+fn keys_of_librdkafka_are_no_settings_of_topics() {
+    let mut config = Config::new("b:1");
+    config.set("topic.metadata.refresh.interval.ms", "60000").unwrap();
+    for key in ["refresh.sparse", "refresh.fast.interval.ms", "propagation.max.ms"] {
+        config.set(&format!("topic.metadata.{key}"), "250").unwrap();
+    }
+    assert_eq!((config.metadata_max_age, config.topic_configs.len()), (Duration::from_secs(60), 0));
+    config.set("topic.min.insync.replicas", "2").unwrap();
+    assert_eq!(config.topic_configs["min.insync.replicas"], "2");
+}
+
+#[test]
 fn values_out_of_range_are_refused() {
     for (key, value) in [
         ("heartbeat.interval.ms", "0"),
