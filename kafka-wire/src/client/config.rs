@@ -24,11 +24,12 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// Time for [`super::Client::connect`] as a whole, shared by the bootstrap addresses.
     pub bootstrap_timeout: Duration,
-    /// First pause before a retry; it doubles up to `retry_backoff_max`, plus or minus 20 % of jitter.
+    /// First pause before a retry; it doubles up to `retry_backoff_max`, plus or minus 20 % of jitter. Less than 20 ms
+    /// counts as 20 ms: a client without pauses would ask brokers that fail as fast as they do.
     pub retry_backoff_min: Duration,
-    /// Longest pause before a retry.
+    /// Longest pause before a retry. Less than 20 ms counts as 20 ms.
     pub retry_backoff_max: Duration,
-    /// Age at which a topic's metadata is refreshed even if nothing has failed.
+    /// Age at which a topic's metadata is refreshed even if nothing has failed. Less than 100 ms counts as 100 ms.
     pub metadata_max_age: Duration,
     /// Time for which a topic may be unknown to the brokers before it counts as missing: a new one takes a moment
     /// to spread.
@@ -73,7 +74,20 @@ impl ClientConfig {
             seed: RandomState::new().hash_one("kafka-wire"),
         }
     }
+
+    /// These settings, without pauses of zero.
+    pub(super) fn bounded(self) -> Self {
+        Self {
+            retry_backoff_min: self.retry_backoff_min.max(RETRY_BACKOFF_LEAST),
+            retry_backoff_max: self.retry_backoff_max.max(RETRY_BACKOFF_LEAST),
+            metadata_max_age: self.metadata_max_age.max(METADATA_AGE_LEAST),
+            ..self
+        }
+    }
 }
+
+const RETRY_BACKOFF_LEAST: Duration = Duration::from_millis(20);
+const METADATA_AGE_LEAST: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

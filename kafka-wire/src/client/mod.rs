@@ -203,7 +203,7 @@ impl Client {
             return Err(ConnectError::NoAddress);
         }
         let shared = Shared {
-            pool: Pool::new(config, connector, Clock::start()),
+            pool: Pool::new(config.bounded(), connector, Clock::start()),
             bootstrap,
             metadata: Arc::default(),
             refreshing: tokio::sync::Mutex::new(()),

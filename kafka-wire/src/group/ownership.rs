@@ -147,9 +147,10 @@ pub enum AssignmentChange {
 
 impl Ownership {
     /// Makes an ownership without partitions. With `auto_commit`, positions are committed at that interval,
-    /// and before partitions are given up.
+    /// and before partitions are given up. Less than 10 ms counts as 10 ms, so that a poll may wait.
     #[must_use]
     pub fn new(exchange: Exchange, auto_commit: Option<Duration>, now: Moment) -> Self {
+        let auto_commit = auto_commit.map(|interval| interval.max(AUTO_COMMIT_LEAST));
         Self {
             exchange,
             succession: Succession::new(exchange),
@@ -455,6 +456,8 @@ impl Ownership {
         self.is_committing.then_some(Effect::Commit { offsets, is_awaited: false })
     }
 }
+
+const AUTO_COMMIT_LEAST: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests;

@@ -287,6 +287,11 @@ impl Config {
         Properties::pairs(path).map_err(ConfigError::Client)?.iter().try_for_each(|(key, value)| self.set(key, value))
     }
 
+    /// How often the topics of the job are looked at, at least 100 ms apart.
+    pub(super) fn inspection_interval(&self) -> Duration {
+        self.metadata_max_age.min(self.partition_discovery_interval).max(Duration::from_millis(100))
+    }
+
     /// Sets a key that is not one of the job itself.
     fn set_of_client(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         match Properties::keys().find(|known| known.is_named(key)) {

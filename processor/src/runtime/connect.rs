@@ -113,7 +113,7 @@ fn group_config(spec: &Spec, topology: &Topology) -> GroupConfig {
         together: topology.together().iter().map(|group| group.iter().copied().map(Str::from).collect()).collect(),
         rebalances_on_return: topology.has_patterns(),
         protocol_prefix: PROTOCOL_PREFIX,
-        metadata_interval: config.metadata_max_age.min(config.partition_discovery_interval),
+        metadata_interval: config.inspection_interval(),
         user_data: membership::joining(&spec.transactional_id),
         leader_user_data: Some(membership::leader_user_data),
         ..GroupConfig::new(spec.topology.application_id(), topics)

@@ -125,7 +125,7 @@ impl<'s> Wiring<'s> {
             queue_bytes_max: QUEUE_BYTES_MAX,
             mark_interval_min: Duration::ZERO,
             purge_interval: config.purge_interval,
-            inspection_interval: config.metadata_max_age.min(config.partition_discovery_interval),
+            inspection_interval: config.inspection_interval(),
             discovery_interval: spec.is_discovering.then_some(config.partition_discovery_interval),
             missing_topic: config.missing_topic,
             foreign_offsets: config.foreign_offsets,

@@ -77,7 +77,7 @@ pub struct GroupConsumerConfig {
     pub auto_offset_reset: ResetPolicy,
     /// `auto.commit.interval.ms`: the interval at which offsets of records that were handed out are committed.
     /// Commits are made by polls, in the background, and also before partitions are given up and at the close.
-    /// `None` (`enable.auto.commit=false`): only by `commit`. Default 5 s.
+    /// `None` (`enable.auto.commit=false`): only by `commit`. Less than 10 ms counts as 10 ms. Default 5 s.
     pub auto_commit_interval: Option<Duration>,
     /// `isolation.level`. Default: read uncommitted, as in Kafka.
     pub isolation: IsolationLevel,

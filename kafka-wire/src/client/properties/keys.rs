@@ -78,7 +78,7 @@ pub(super) const CLIENT: &[Row<ClientConfig>] = &[
         [],
         "50",
         "a whole number of milliseconds",
-        "First pause before what failed is tried again; it doubles up to `retry.backoff.max.ms`.",
+        "First pause before what failed is tried again; it doubles up to `retry.backoff.max.ms`. Less than 20 counts as 20.",
         |config, value| put(&mut config.retry_backoff_min, long_millis(value, 0..))
     ),
     row!(
@@ -86,7 +86,7 @@ pub(super) const CLIENT: &[Row<ClientConfig>] = &[
         [],
         "1000",
         "a whole number of milliseconds",
-        "Longest pause before what failed is tried again.",
+        "Longest pause before what failed is tried again. Less than 20 counts as 20.",
         |config, value| put(&mut config.retry_backoff_max, long_millis(value, 0..))
     ),
     row!(
@@ -94,7 +94,7 @@ pub(super) const CLIENT: &[Row<ClientConfig>] = &[
         ["topic.metadata.refresh.interval.ms"],
         "300000",
         "a whole number of milliseconds",
-        "Age at which a topic's metadata is asked for again although nothing failed.",
+        "Age at which a topic's metadata is asked for again although nothing failed. Less than 100 counts as 100.",
         |config, value| put(&mut config.metadata_max_age, long_millis(value, 0..))
     ),
     row!(
@@ -402,7 +402,7 @@ pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
         [],
         "5000",
         "a whole number of milliseconds",
-        "Offsets of what was handed out are committed so often.",
+        "Offsets of what was handed out are committed so often; less than 10 counts as 10.",
         |config, value| put(&mut config.auto_commit_interval, millis(value, 0..).map(Some))
     ),
     // Must be below the interval, which it overrides.

@@ -120,6 +120,16 @@ fn nothing_is_due_while_a_commit_is_waited_for() {
 }
 
 #[test]
+fn an_interval_of_zero_is_not_due_all_the_time() {
+    let mut script = Script::new(Exchange::Eager, Some(Duration::ZERO)).reading(&[0]);
+    script.now = Moment::from_millis(10);
+    script.read(0, 12);
+    assert_eq!(script.until_told(), ["commit 0@12"]);
+    script.ownership.handle_committed(false);
+    assert_eq!(script.ownership.next_timeout(), Some(Moment::from_millis(20)));
+}
+
+#[test]
 fn the_commit_of_a_lost_membership_ends_no_wait_of_the_next_one() {
     let mut script = Script::new(Exchange::Eager, Some(Duration::from_secs(5))).reading(&[0]);
     script.read(0, 12);

@@ -83,6 +83,15 @@ fn keys_of_librdkafka_are_no_settings_of_topics() {
 }
 
 #[test]
+fn topics_are_not_looked_at_without_a_pause() {
+    let mut config = Config::new("b:1");
+    config.set("metadata.max.age.ms", "0").unwrap();
+    assert_eq!(config.inspection_interval(), Duration::from_millis(100));
+    config.set("metadata.max.age.ms", "40000").unwrap();
+    assert_eq!(config.inspection_interval(), config.partition_discovery_interval);
+}
+
+#[test]
 fn values_out_of_range_are_refused() {
     for (key, value) in [
         ("heartbeat.interval.ms", "0"),
