@@ -23,6 +23,7 @@ use regex_lite::Regex;
 
 pub use self::member::ConsumerMember;
 pub(super) use self::member::LEFT_TO_RETURN;
+use crate::broker::partition::PartitionName;
 use crate::broker::patterns;
 
 /// Partitions by topic id.
@@ -230,7 +231,25 @@ impl ConsumerGroup {
         is_member
     }
 
-    /// Checks that a caller of a commit or a look-up is a member at its present epoch.
+    /// Checks that the caller of a commit is a member at its present epoch, or at an earlier one at which it had all of
+    /// the partitions already (KIP-1251).
+    pub(super) fn check_commit<'a>(
+        &self,
+        member_id: &str,
+        epoch: i32,
+        mut partitions: impl Iterator<Item = &'a PartitionName>,
+    ) -> Result<(), ErrorCode> {
+        let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let has_had = |place: &PartitionName| {
+            self.topics.get(&place.topic).is_some_and(|(id, _)| member.has_since(*id, place.partition.0, epoch))
+        };
+        match epoch == member.epoch || (epoch < member.epoch && partitions.all(has_had)) {
+            true => Ok(()),
+            false => Err(ErrorCode::STALE_MEMBER_EPOCH),
+        }
+    }
+
+    /// Checks that a caller of a look-up is a member at its present epoch.
     pub(super) fn check_epoch(&self, member_id: &str, epoch: i32) -> Result<(), ErrorCode> {
         let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }

@@ -200,7 +200,8 @@ impl Group {
             && !consumer.members.is_empty()
         {
             if !(is_anonymous && is_transactional) {
-                consumer.check_epoch(&caller.member_id, caller.generation)?;
+                let partitions = commit.offsets.iter().map(|(partition, _)| partition);
+                consumer.check_commit(&caller.member_id, caller.generation, partitions)?;
             }
             self.offsets.commit(commit.producer, &commit.offsets);
             return Ok(());

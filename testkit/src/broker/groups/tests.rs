@@ -417,3 +417,35 @@ fn a_pattern_that_is_broken_or_takes_too_much_memory_is_refused() {
         assert_eq!(joined.err().map(|(error, _)| error), expected, "{pattern}");
     }
 }
+
+#[test]
+fn a_commit_may_have_an_epoch_at_which_the_member_had_its_partitions() {
+    let mut script = Script::new();
+    let group = Str::from("g");
+    let mut catalog = Catalog::from([(Str::from("t"), (Uuid([1; 16]), 1)), (Str::from("u"), (Uuid([2; 16]), 1))]);
+    let beat = |script: &mut Script, catalog: &Catalog, heartbeat| {
+        script.groups.consumer_heartbeat(script.now, &group, heartbeat, catalog).unwrap().member_epoch
+    };
+    let first = beat(&mut script, &catalog, consumer_heartbeat("m", 0));
+    // Another member subscribes to another topic.
+    let other = ConsumerHeartbeat { topics: Some(vec![Str::from("u")]), ..consumer_heartbeat("n", 0) };
+    beat(&mut script, &catalog, other);
+    let second = beat(&mut script, &catalog, consumer_heartbeat("m", first));
+    // Its topic gets a second partition.
+    catalog.insert(Str::from("t"), (Uuid([1; 16]), 2));
+    let third = beat(&mut script, &catalog, consumer_heartbeat("m", second));
+    assert!(first < second && second < third, "{first}, {second}, {third}");
+    let try_commit = |script: &mut Script, index, generation| {
+        let caller = Caller { member_id: Str::from("m"), instance_id: None, generation };
+        let mut commit = commit(caller, None, 1);
+        commit.offsets[0].0.partition = PartitionId(index);
+        script.groups.commit(script.now, &commit)
+    };
+    for epoch in [first, second, third] {
+        assert_eq!(try_commit(&mut script, 0, epoch), Ok(()), "{epoch}");
+    }
+    assert_eq!(try_commit(&mut script, 1, third), Ok(()));
+    for (index, epoch) in [(1, second), (0, third + 1), (0, first - 1), (2, second)] {
+        assert_eq!(try_commit(&mut script, index, epoch), Err(ErrorCode::STALE_MEMBER_EPOCH), "{index} at {epoch}");
+    }
+}

@@ -1,6 +1,6 @@
 //! One member of a group whose coordinator assigns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kafka_wire::time::Moment;
@@ -38,6 +38,8 @@ pub struct ConsumerMember {
     regex: Option<Regex>,
     /// Partitions that it has to give up.
     pending: Partitions,
+    /// The group epoch at which it got each partition that it has, or has to give up.
+    since: BTreeMap<(Uuid, i32), i32>,
     rebalance_timeout: Duration,
     revoke_deadline: Option<Moment>,
 }
@@ -60,6 +62,11 @@ impl ConsumerMember {
             .any(|own| own.get(&topic).is_some_and(|partitions| partitions.contains(&index)))
     }
 
+    /// Whether it has had the partition since this epoch, or longer.
+    pub(super) fn has_since(&self, topic: Uuid, index: i32, epoch: i32) -> bool {
+        self.since.get(&(topic, index)).is_some_and(|since| *since <= epoch)
+    }
+
     /// The time at which it is removed unless something happens before.
     pub(super) fn deadline(&self) -> Moment {
         self.revoke_deadline.map_or(self.session_deadline, |revoke| revoke.min(self.session_deadline))
@@ -70,6 +77,7 @@ impl ConsumerMember {
         (self.epoch, self.previous_epoch) = (0, 0);
         self.assigned.clear();
         self.pending.clear();
+        self.since.clear();
         self.revoke_deadline = None;
     }
 
@@ -119,7 +127,11 @@ impl ConsumerMember {
             if !owned.is_some_and(is_given_up) {
                 return false;
             }
-            self.pending.clear();
+            for (topic, given_up) in std::mem::take(&mut self.pending) {
+                for index in given_up {
+                    self.since.remove(&(topic, index));
+                }
+            }
             self.revoke_deadline = None;
         }
         let before = self.assigned.clone();
@@ -139,6 +151,9 @@ impl ConsumerMember {
         }
         for (topic, partitions) in free {
             self.assigned.entry(*topic).or_default().extend(partitions);
+            for index in partitions {
+                self.since.entry((*topic, *index)).or_insert(group_epoch);
+            }
         }
         if self.epoch != group_epoch {
             self.previous_epoch = std::mem::replace(&mut self.epoch, group_epoch);
