@@ -28,28 +28,28 @@ async fn a_long_restore_holds_up_no_other_task(broker: TestBroker) {
     counts.until_counted(OTHER, 1).await;
     running.stop().await.expect("the job stops");
 
-    let mut others = 1;
+    let (mut others, mut last) = (1, None);
     for batches in [6_000, 12_000, 24_000, 48_000, 96_000] {
         counts.lengthen_changelog(batches).await;
         let running = counts.start().await;
         let seen = counts.watch(&running, &mut others).await;
-        if seen.took <= SESSION_TIMEOUT {
-            // The broker is so fast that the changelog has to be longer.
+        if seen.took <= SESSION_TIMEOUT || seen.results < 10 || seen.commits < 10 {
+            // The changelog has to be longer: the broker is so fast, or the machine so slow. A task that is held up
+            // has no result, however long that takes.
             running.stop().await.expect("the job stops");
+            last = Some(seen);
             continue;
         }
         eprintln!("{seen:?}");
-        assert!(seen.results >= 10, "the other task puts out results: {seen:?}");
         assert!(seen.progress.len() >= 5, "reports show progress: {seen:?}");
         assert!(seen.progress.is_sorted(), "it never goes back: {seen:?}");
-        assert!(seen.commits >= 10, "{seen:?}");
         assert_eq!(running.status().restarts, 0, "the worker keeps its membership");
         counts.write(LONG).await;
         counts.until_counted(LONG, 4).await;
         running.stop().await.expect("the job stops");
         return;
     }
-    panic!("no restore has taken longer than the session timeout");
+    panic!("no restore has taken longer than the session timeout with ten results of the other task in it: {last:?}");
 }
 
 /// The observations during a restore.
