@@ -13,6 +13,7 @@ pub mod bench;
 mod brokers;
 pub mod foreign;
 pub mod ledger;
+mod port;
 pub mod postgres;
 pub mod programs;
 pub mod reader;
@@ -24,6 +25,7 @@ pub mod wordcount;
 pub mod writer;
 
 pub use brokers::{BrokerKind, TestBroker, kafka_is_required, kafka_version, run_on, skip, three_nodes};
+pub use port::reserve_port;
 pub use wait::{eventually, within};
 
 /// Makes one `#[test]` per broker of each named `async fn(TestBroker)`: `body::embedded_tv1` to `body::kafka_tv2`.

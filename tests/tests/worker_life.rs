@@ -1,12 +1,11 @@
 //! A worker's duties on a cluster besides processing: it waits for brokers at its start, keeps other members out of its
 //! group, and checks the topics that it reads.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use conformance::bench::{Bench, until};
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, on_both_brokers, within};
+use conformance::{TestBroker, on_both_brokers, reserve_port, within};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
@@ -238,8 +237,9 @@ async fn write_line_at(client: &Client, partition: &TopicPartition, line: &str, 
 
 #[tokio::test]
 async fn a_start_waits_for_a_broker_that_is_not_up_yet() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
-    let mut config = Config::new(&free.to_string());
+    let (_reserved, port) = reserve_port();
+    let address = format!("127.0.0.1:{port}");
+    let mut config = Config::new(&address);
     config.state_dir = std::env::temp_dir().join("waterwheel-worker-life");
     let mut job = Topology::builder("late-broker");
     job.keyed_stream("in", Utf8, Utf8).map(|line| line.value.to_owned()).to("out", Utf8, processor::serde::Text);
@@ -247,9 +247,9 @@ async fn a_start_waits_for_a_broker_that_is_not_up_yet() {
     let starting = tokio::spawn(app.start());
     timeout(Duration::from_millis(600), std::future::pending::<()>()).await.expect_err("time passes");
     assert!(!starting.is_finished(), "it waits");
-    let broker = Broker::start_on_thread(BrokerConfig { port: free.port(), ..BrokerConfig::default() });
-    let _broker = broker.expect("the port is still free");
-    let client = Client::connect(ClientConfig::new(&free.to_string())).await.expect("the broker answers");
+    let broker = Broker::start_on_thread(BrokerConfig { port, ..BrokerConfig::default() });
+    let _broker = broker.expect("the port is reserved");
+    let client = Client::connect(ClientConfig::new(&address)).await.expect("the broker answers");
     // The topics do not exist, which needs the attention of a person.
     let error = within("the end of the start", PATIENCE, starting).await.expect("no panic").expect_err("no topic");
     assert!(error.to_string().contains("does not exist"), "{error}");

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use conformance::{programs, skip};
+use conformance::{programs, reserve_port, skip};
 
 use crate::page::{Block, Page};
 
@@ -24,7 +23,8 @@ pub(crate) fn run(page: &Page) -> Result<usize, String> {
     }
     let folder = std::env::temp_dir().join(format!("documents-{}-{}", std::process::id(), page.path.replace('/', "-")));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let printed = execute(&script(&blocks), &folder);
+    let (_reserved, port) = reserve_port();
+    let printed = execute(&script(&blocks, port), &folder);
     // The folder is of no use any more; the message has everything.
     let _ = fs::remove_dir_all(&folder);
     let (is_success, printed) = printed.map_err(|error| format!("{}: {error}", page.path))?;
@@ -40,12 +40,12 @@ pub(crate) fn run(page: &Page) -> Result<usize, String> {
 ///
 /// There is a moment between two blocks, as there is for a reader: a signal that comes before a new process of the
 /// background has become its program runs the trap of the shell there, which ends all others.
-fn script(blocks: &[&Block]) -> String {
+fn script(blocks: &[&Block], port: u16) -> String {
     let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     for block in blocks {
         writeln!(script, "sleep 0.5\necho '{}'\n{}", mark(block), block.text).expect("a String takes every write");
     }
-    script.replace("9092", &free_port().to_string())
+    script.replace("9092", &port.to_string())
 }
 
 fn mark(block: &Block) -> String {
@@ -84,12 +84,6 @@ fn missing(page: &Page, printed: &str) -> Vec<String> {
         missing.extend(lines.filter(|line| !part.contains(line)).map(|line| format!("line {}: {line}", expected.line)));
     }
     missing
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.expect("the system has a free port").port()
 }
 
 /// Time for all commands of a page, on a machine that is busy with other suites.
