@@ -314,6 +314,7 @@ async fn dead_letters_survive_kills(broker: TestBroker) {
     let topics = [names[0].as_str(), &names[1], &names[2]];
     let mut processes = Processes::start(&broker, "guarded", &topics, seed);
     let tail = Tail::start(&client, topics[1], IsolationLevel::ReadCommitted).await;
+    let dead_tail = Tail::start(&client, topics[2], IsolationLevel::ReadCommitted).await;
     let mut rng = Rng::from_seed(seed + 1);
     let mut writer = Writer::open(&client, topics[0]).await;
     let mut expected = BTreeMap::<String, Vec<i64>>::new();
@@ -342,6 +343,8 @@ async fn dead_letters_survive_kills(broker: TestBroker) {
     let count = expected.values().map(Vec::len).sum::<usize>();
     let all = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= count).then_some(())));
     eventually("all balances", OUTPUT_WAIT_MAX, all).await;
+    let all = || std::future::ready(dead_tail.look(|arrivals| (arrivals.len() >= failed.len()).then_some(())));
+    eventually("all dead letters", OUTPUT_WAIT_MAX, all).await;
     processes.stop().await;
     let mut found = BTreeMap::<String, Vec<i64>>::new();
     for topic in &topics[1..] {
