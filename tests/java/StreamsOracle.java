@@ -69,15 +69,18 @@ public final class StreamsOracle {
     }
 
     /**
-     * Waits until nothing has been written for two seconds, at most for a minute. The verifier compares two looks at the
-     * ends of the output, and fails if the application writes between them.
+     * Waits until nothing has been written for ten seconds, at most for a minute. The verifier compares two looks at the
+     * ends of the output, and fails if the application writes between them; a process that was killed last may need some
+     * seconds until it writes again.
      */
     private static void awaitQuiet(final String brokers) throws Exception {
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", brokers))) {
             Map<TopicPartition, Long> before = Map.of();
+            int quiet = 0;
             for (int look = 0; look < 30; look++) {
                 final Map<TopicPartition, Long> now = ends(admin);
-                if (now.equals(before)) {
+                quiet = now.equals(before) ? quiet + 1 : 0;
+                if (quiet == 5) {
                     return;
                 }
                 before = now;

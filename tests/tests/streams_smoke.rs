@@ -25,7 +25,7 @@ use kafka_wire::types::PartitionId;
 use processor::{App, Config, Serde, SessionWindowed, TimeWindowed, Utf8, Window};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{RealConfig, RealKafka, java_source};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The application.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_streams-smoke");
@@ -59,7 +59,8 @@ async fn kafka_refuses_sums_that_are_off_by_one() {
     let mut config = Config::new(&brokers);
     config.state_dir.clone_from(&temporary.join("state"));
     let running = App::new(application("smoke", Mistake::SumOffByOne), config).start().await.expect("the job starts");
-    let Some(mut driver) = Driver::start(&brokers, 4, 100, 1) else { return };
+    let Some(oracle) = oracle() else { return };
+    let mut driver = Driver::start(oracle, &brokers, 4, 100, 1);
     // The verifier looks every five seconds, and gives up after half an hour of that.
     driver.wait_for("the second refusal", "Retrying...2").await;
     driver.kill();
@@ -72,15 +73,19 @@ async fn kafka_refuses_sums_that_are_off_by_one() {
 /// Runs the smoke test with three processes, of which one dies every second or two.
 async fn accepts(brokers: &str) {
     create_topics(brokers).await;
+    // Jars that have to be loaded come before the look at the clock.
+    let Some(oracle) = oracle() else { return };
     until_the_day_is_long_enough().await;
     let seed = seed();
     let (mut rng, temporary) =
         (Rng::from_seed(seed), temporary(&format!("streams-smoke-{}", brokers.replace(':', "-"))));
     let start = |_| WordCount::start_program(PROGRAM, &[brokers, "smoke"], &temporary);
     let mut processes: Vec<_> = (0..PROCESSES).map(start).collect();
-    let Some(mut driver) = Driver::start(brokers, 10, 1_000, 22) else { return };
-    let mut kills = 0;
+    let mut driver = Driver::start(oracle, brokers, 10, 1_000, 22);
+    let (mut kills, started) = (0, Instant::now());
     while !driver.has_said("GENERATED") {
+        driver.check_alive();
+        assert!(started.elapsed() < VERDICT_WAIT_MAX, "no end of the input in time\n{}", driver.said());
         sleep(Duration::from_millis(500 + rng.below(1_000))).await;
         let victim = usize::try_from(rng.below(PROCESSES as u64)).expect("a few");
         processes[victim].kill();
@@ -112,11 +117,10 @@ struct Driver {
 }
 
 impl Driver {
-    /// Starts it, to write `records` numbers for each of `keys` keys in about `seconds`; `None` where it cannot run.
-    fn start(brokers: &str, keys: u32, records: u32, seconds: u32) -> Option<Self> {
-        let mut command = oracle()?;
-        command.args(["drive", brokers]).args([keys, records, seconds].map(|number| number.to_string()));
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("`java` was found");
+    /// Starts it, to write `records` numbers for each of `keys` keys in about `seconds`.
+    fn start(mut oracle: Command, brokers: &str, keys: u32, records: u32, seconds: u32) -> Self {
+        oracle.args(["drive", brokers]).args([keys, records, seconds].map(|number| number.to_string()));
+        let mut child = oracle.stdout(Stdio::piped()).spawn().expect("`java` was found");
         let out = BufReader::new(child.stdout.take().expect("stdout was asked to be a pipe"));
         let said = Arc::<Mutex<String>>::default();
         let heard = Arc::clone(&said);
@@ -127,7 +131,7 @@ impl Driver {
                 said.push('\n');
             }
         });
-        Some(Self { child, said })
+        Self { child, said }
     }
 
     /// Everything that it has said, without its reports of progress.
@@ -143,10 +147,14 @@ impl Driver {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).contains(text)
     }
 
+    fn check_alive(&mut self) {
+        let ended = self.child.try_wait().expect("the driver is ours");
+        assert!(ended.is_none(), "the driver ended: {ended:?}\n{}", self.said());
+    }
+
     async fn wait_for(&mut self, what: &str, text: &str) {
         let has_said = || {
-            let ended = self.child.try_wait().expect("the driver is ours");
-            assert!(ended.is_none(), "the driver ended: {ended:?}\n{}", self.said());
+            self.check_alive();
             std::future::ready(self.has_said(text).then_some(()))
         };
         eventually(what, VERDICT_WAIT_MAX, has_said).await;
@@ -154,12 +162,12 @@ impl Driver {
 
     /// Waits for its end.
     async fn end(&mut self, logs: &impl Fn() -> String) -> ExitStatus {
-        let by = tokio::time::Instant::now() + VERDICT_WAIT_MAX;
+        let by = Instant::now() + VERDICT_WAIT_MAX;
         loop {
             if let Some(status) = self.child.try_wait().expect("the driver is ours") {
                 return status;
             }
-            let has_time = tokio::time::Instant::now() < by;
+            let has_time = Instant::now() < by;
             assert!(has_time, "no verdict in time\n{}\n{}", self.said(), logs());
             sleep(Duration::from_millis(50)).await;
         }
