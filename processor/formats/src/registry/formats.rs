@@ -150,10 +150,11 @@ impl<T> Clone for RegisteredAvro<T> {
 #[cfg(feature = "avro")]
 impl<T> RegisteredAvro<T> {
     fn resolver(&self, id: i32) -> Result<Arc<crate::avro::Resolver>, SerdeError> {
-        let mut resolvers = self.resolvers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = resolvers.get(&id) {
+        let resolvers = || self.resolvers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = resolvers().get(&id) {
             return Ok(Arc::clone(known));
         }
+        // Nobody waits for the question of another worker: one may take as long as a session lasts.
         let registry = &self.written.registry;
         let schema = match registry.schema(id) {
             Ok(schema) => schema,
@@ -171,8 +172,7 @@ impl<T> RegisteredAvro<T> {
         let (writer, others) =
             apache_avro::Schema::parse_str_with_list(&schema.schema, others).map_err(crate::avro::custom)?;
         let resolver = Arc::new(self.codec.resolver(writer, others)?);
-        resolvers.insert(id, Arc::clone(&resolver));
-        Ok(resolver)
+        Ok(Arc::clone(resolvers().entry(id).or_insert(resolver)))
     }
 }
 

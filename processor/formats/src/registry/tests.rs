@@ -185,6 +185,29 @@ fn avro_of_another_version_becomes_a_value_of_ours() {
 }
 
 #[test]
+fn workers_do_not_wait_for_the_questions_of_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let registry = SchemaRegistry::at(&format!("http://{}", listener.local_addr().expect("bound")));
+    let format = registry.avro::<Order>("orders-value", ORDER).expect("a schema");
+    let questions: Vec<_> = [1, 2]
+        .map(|id| {
+            let format = format.clone();
+            std::thread::spawn(move || format.decode(&[0, 0, 0, 0, id, 2, 0]).map(|order| order.id))
+        })
+        .into();
+    // Both have asked before the first one is answered.
+    let asked: Vec<_> = (0..2).map(|_| listener.accept().expect("a question").0).collect();
+    let state = Mutex::new(State::default());
+    for id in [1, 2] {
+        state.lock().expect("new").register("orders-value", json!({ "schema": ORDER, "subject": id.to_string() }));
+    }
+    asked.into_iter().for_each(|stream| serve(stream, &state));
+    for question in questions {
+        assert_eq!(question.join().expect("it does not panic"), Ok(1));
+    }
+}
+
+#[test]
 fn schemas_that_a_schema_uses_are_looked_up() {
     let double = Double::start();
     let text = json!({ "schema": r#"{"type":"record","name":"Text","fields":[{"name":"of","type":"string"}]}"# });
