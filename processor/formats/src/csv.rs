@@ -53,7 +53,8 @@ pub use view::CsvView;
 /// A `T` as one line of comma-separated values, its fields in the order in which `T` declares them, without a header.
 ///
 /// A value that has the delimiter, a quote or a line break in it is quoted, as RFC 4180 has it. Written lines have
-/// no line break at their end; one that is read is ignored. `Option` fields are empty where there is nothing.
+/// no line break at their end; one that is read is ignored, as is UTF-8's byte order mark at the beginning. `Option`
+/// fields are empty where there is nothing.
 pub struct Csv<T> {
     delimiter: u8,
     of: PhantomData<fn() -> T>,
@@ -96,11 +97,16 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde for Csv<T> {
 
 /// Appends a value as a line without a line break at its end.
 fn write_line(delimiter: u8, value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+    let begin = out.len();
     let mut writer =
         csv::WriterBuilder::new().has_headers(false).delimiter(delimiter).buffer_capacity(256).from_writer(&mut *out);
     writer.serialize(value).map_err(custom)?;
     writer.flush().map_err(custom)?;
     drop(writer);
+    // A mark is passed over when the line is read, so a text that begins with one needs another before it.
+    if out[begin..].starts_with(fields::BOM) {
+        out.splice(begin..begin, fields::BOM.iter().copied());
+    }
     if out.last() == Some(&b'\n') {
         out.pop();
     }

@@ -23,6 +23,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// If there is no line.
     pub(super) fn of(bytes: &'a [u8], delimiter: u8) -> Result<Self, SerdeError> {
+        let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
         let begin = bytes.iter().position(|byte| !is_line_end(*byte));
         let begin = begin.ok_or_else(|| SerdeError::Custom("no line of CSV".to_owned()))?;
         Ok(Self { rest: Some(&bytes[begin..]), behind: &[], delimiter, read: 0 })
@@ -116,6 +117,9 @@ fn append<'a>(field: &mut Cow<'a, [u8]>, more: &'a [u8]) {
         field.to_mut().extend_from_slice(more);
     }
 }
+
+/// The mark of UTF-8 with which some programs begin a file. The reader of [`Csv`](super::Csv) passes over it as well.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 const fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')

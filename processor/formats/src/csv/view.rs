@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(read, order("plain", "a, b", Some(2.5)));
         let inside = |text: &str| line.as_bytes().as_ptr_range().contains(&text.as_ptr());
         assert!(inside(read.text) && matches!(read.note, Cow::Borrowed(note) if inside(note)));
+        let marked = csv.decode(b"\xef\xbb\xbf7,plain,,").expect("a line");
+        assert_eq!(marked, order("plain", "", None));
         let read = csv.decode(b"7,\"q\",\"a \"\"b\"\"\nc\",").expect("a line");
         assert_eq!(read, order("q", "a \"b\"\nc", None));
         assert!(matches!(read.note, Cow::Owned(_)));
@@ -149,6 +151,17 @@ mod tests {
         /// Any line is read as the owned format reads it, and what one writes the other reads.
         #[test]
         fn lines_are_those_of_the_owned_format(line in "[a1,\"\r\n ;]{0,12}") {
+            let (owned, seen) = (Csv::<Vec<String>>::new(), CsvView::<Owned<Vec<String>>>::new());
+            prop_assert_eq!(owned.decode(line.as_bytes()).ok(), seen.decode(line.as_bytes()).ok(), "{:?}", line);
+        }
+
+        /// Files of some programs begin with a mark, and any text may.
+        #[test]
+        fn a_byte_order_mark_belongs_to_no_line(text in "\u{feff}{0,2}[a,\"\n]{0,2}", line in "\u{feff}{0,2}[a1,\"\r\n]{0,4}") {
+            let (owned, seen) = (Csv::<(String, u8)>::new(), CsvView::<Owned<(String, u8)>>::new());
+            let (mut out, value) = (Vec::new(), (text, 7));
+            seen.encode(&value, &mut out).expect("encodes");
+            prop_assert_eq!((owned.decode(&out).ok(), seen.decode(&out).ok()), (Some(value.clone()), Some(value)));
             let (owned, seen) = (Csv::<Vec<String>>::new(), CsvView::<Owned<Vec<String>>>::new());
             prop_assert_eq!(owned.decode(line.as_bytes()).ok(), seen.decode(line.as_bytes()).ok(), "{:?}", line);
         }
