@@ -1,15 +1,18 @@
 //! Avro's binary encoding.
 
+#[cfg(feature = "registry")]
+mod resolve;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::Name;
 use apache_avro::util::max_allocation_bytes;
 use apache_avro::writer::datum::GenericDatumWriter;
-use apache_avro::{Schema, from_value};
 use processor::serde::short_type_name;
 use processor::{Owned, Serde, SerdeError};
 use serde::Serialize;
@@ -22,8 +25,10 @@ const ALLOCATION_MAX_BYTES: usize = 64 << 20;
 
 /// A `T` in Avro's binary encoding, with nothing before or after it, written and read with one schema.
 ///
-/// Fields of `T` are matched with those of the schema by name, as `serde` has them. For records whose schema changes in
-/// the course of time, there is a schema registry: see `SchemaRegistry::avro`.
+/// Fields of `T` are matched with those of the schema by name, as `serde` has them, and have its types: an `int` is an
+/// `i32` (or `i8`, `u8`, `i16`, `u16`), a `long` an `i64` or a `u32`, a `float` an `f32`, and a union of null and one
+/// other type an `Option`. For records whose schema changes in the course of time, there is a schema registry: see
+/// `SchemaRegistry::avro`.
 ///
 /// A string, array or map takes at most 64 MiB.
 pub struct Avro<T> {
@@ -37,7 +42,8 @@ impl<T> Avro<T> {
     ///
     /// # Errors
     /// If it is not a schema, or one that refers to itself (a list whose nodes hold the next node): a few bytes of a
-    /// record could then take all of the stack.
+    /// record could then take all of the stack. Nor may the items of an array take no bytes, as null does: a few bytes
+    /// could say that there are endlessly many.
     pub fn new(schema: &str) -> Result<Self, SerdeError> {
         let schema = Schema::parse_str(schema).map_err(custom)?;
         Ok(Self { codec: Arc::new(Codec::new(schema, Vec::new())?), of: PhantomData })
@@ -91,7 +97,7 @@ impl Codec {
     /// and versions of them.
     pub(crate) fn new(schema: Schema, others: Vec<Schema>) -> Result<Self, SerdeError> {
         max_allocation_bytes(ALLOCATION_MAX_BYTES);
-        refuse_recursion(&schema, &others)?;
+        refuse_endless(&schema, &others)?;
         let schema: &'static Schema = Box::leak(Box::new(schema));
         let others: &'static [Schema] = Box::leak(others.into_boxed_slice());
         let all = || others.iter().chain([schema]).collect();
@@ -110,32 +116,26 @@ impl Codec {
         self.writer.write_ser(out, value).map(drop).map_err(custom)
     }
 
-    /// The reader of values that were written with `writer`, as values of this schema, by Avro's schema resolution.
+    /// How values that were written with `writer` become values of this schema, by Avro's schema resolution.
     #[cfg(feature = "registry")]
-    pub(crate) fn resolver(&self, writer: Schema, others: Vec<Schema>) -> Result<Resolver, SerdeError> {
-        refuse_recursion(&writer, &others)?;
-        if others.is_empty() && self.others.is_empty() && writer == *self.schema {
+    pub(crate) fn resolver(&self, writer: &Schema, others: &[Schema]) -> Result<Resolver, SerdeError> {
+        refuse_endless(writer, others)?;
+        if others.is_empty() && self.others.is_empty() && *writer == *self.schema {
             return Ok(Resolver::Same);
         }
-        let writer: &'static Schema = Box::leak(Box::new(writer));
-        let others: &'static [Schema] = Box::leak(others.into_boxed_slice());
-        let reader = GenericDatumReader::builder(writer)
-            .writer_schemata(others.iter().chain([writer]).collect())
-            .map_err(custom)?
-            .reader_schema(self.schema)
-            .reader_schemata(self.others.iter().chain([self.schema]).collect())
-            .map_err(custom)?;
-        Ok(Resolver::Other(Box::new(reader.build().map_err(custom)?)))
+        let (of_writer, of_reader) = (named(writer, others), named(self.schema, self.others));
+        Ok(Resolver::Other(resolve::Plan::new((writer, &of_writer), (self.schema, &of_reader))))
     }
 
     #[cfg(feature = "registry")]
     pub(crate) fn read_as<T: DeserializeOwned>(&self, resolver: &Resolver, mut bytes: &[u8]) -> Result<T, SerdeError> {
         match resolver {
             Resolver::Same => self.read(bytes),
-            Resolver::Other(reader) => {
-                let value = reader.read_value(&mut bytes).map_err(custom)?;
+            Resolver::Other(plan) => {
+                let mut value = Vec::with_capacity(bytes.len());
+                plan.rewrite(&mut bytes, &mut value)?;
                 at_end(bytes)?;
-                from_value(&value).map_err(custom)
+                self.read(&value)
             }
         }
     }
@@ -146,7 +146,7 @@ impl Codec {
 pub(crate) enum Resolver {
     /// The schemas are equal.
     Same,
-    Other(Box<GenericDatumReader<'static>>),
+    Other(resolve::Plan),
 }
 
 fn at_end(rest: &[u8]) -> Result<(), SerdeError> {
@@ -160,18 +160,24 @@ pub(crate) fn custom(error: impl fmt::Display) -> SerdeError {
     SerdeError::Custom(error.to_string())
 }
 
-/// Refuses a schema of which a value can hold another value of the same type, and so can nest as deep as its bytes are
-/// many.
-fn refuse_recursion(schema: &Schema, others: &[Schema]) -> Result<(), SerdeError> {
+/// Schemas by their names.
+fn named<'s>(schema: &'s Schema, others: &'s [Schema]) -> HashMap<Name, &'s Schema> {
     let mut named = HashMap::new();
     others.iter().chain([schema]).for_each(|schema| collect(schema, &mut named));
+    named
+}
+
+/// Refuses a schema of which a value can hold another value of the same type, and so can nest as deep as its bytes are
+/// many, and one of which a value can have more items than bytes.
+fn refuse_endless(schema: &Schema, others: &[Schema]) -> Result<(), SerdeError> {
+    let named = named(schema, others);
     let mut search = Search { named: &named, open: HashSet::new(), done: HashSet::new() };
     others.iter().chain([schema]).try_for_each(|schema| search.visit(schema))
 }
 
 fn collect<'s>(schema: &'s Schema, named: &mut HashMap<Name, &'s Schema>) {
-    if let Schema::Record(record) = schema {
-        named.insert(record.name.clone(), schema);
+    if let Some(name) = schema.name().filter(|_| !matches!(schema, Schema::Ref { .. })) {
+        named.insert(name.clone(), schema);
     }
     parts(schema).into_iter().for_each(|part| collect(part, named));
 }
@@ -199,7 +205,26 @@ impl Search<'_> {
         match schema {
             Schema::Record(record) => self.enter(&record.name, schema),
             Schema::Ref { name } => self.named.get(name).map_or(Ok(()), |schema| self.enter(name, schema)),
-            _ => parts(schema).into_iter().try_for_each(|part| self.visit(part)),
+            _ => {
+                parts(schema).into_iter().try_for_each(|part| self.visit(part))?;
+                match schema {
+                    Schema::Array(array) if self.takes_no_bytes(&array.items) => Err(SerdeError::Custom(
+                        "the items of an array take no bytes, so that a few bytes could hold endlessly many".to_owned(),
+                    )),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Whether values of a schema that does not refer to itself are of no bytes.
+    fn takes_no_bytes(&self, schema: &Schema) -> bool {
+        match schema {
+            Schema::Null => true,
+            Schema::Fixed(fixed) => fixed.size == 0,
+            Schema::Record(record) => record.fields.iter().all(|field| self.takes_no_bytes(&field.schema)),
+            Schema::Ref { name } => self.named.get(name).is_some_and(|schema| self.takes_no_bytes(schema)),
+            _ => false,
         }
     }
 
@@ -278,5 +303,17 @@ mod tests {
         ]}"#;
         assert!(Avro::<User>::new(twice).is_ok());
         assert!(Avro::<User>::new("{").is_err());
+    }
+
+    #[test]
+    fn a_schema_whose_items_take_no_bytes_is_refused() {
+        let array = |items: &str| Avro::<User>::new(&format!(r#"{{"type": "array", "items": {items}}}"#));
+        let empty = r#"{"type": "record", "name": "Empty", "fields": [{"name": "x", "type": "null"}]}"#;
+        for items in ["\"null\"", empty, r#"{"type": "fixed", "name": "None", "size": 0}"#] {
+            assert!(array(items).unwrap_err().to_string().contains("endlessly many"), "{items}");
+        }
+        assert!(array(r#"["null", "int"]"#).is_ok());
+        let map = r#"{"type": "map", "values": "null"}"#;
+        assert!(Avro::<User>::new(map).is_ok(), "its keys take bytes");
     }
 }

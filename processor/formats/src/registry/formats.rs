@@ -52,10 +52,12 @@ impl SchemaRegistry {
     }
 
     /// Avro. Records are read with the schema that they were written with, and become values of `schema` by Avro's
-    /// schema resolution: fields that were added need a default, those that were taken away are passed over.
+    /// schema resolution: fields that were added need a default, those that were taken away are passed over, and those
+    /// that were renamed need their old name as an alias. What was written as one of several types of a union is read
+    /// as the type of the same name, or cannot be decoded. `T` is as for [`Avro`](crate::Avro).
     ///
     /// # Errors
-    /// If `schema` is not a schema, or refers to itself, as for [`Avro::new`](crate::Avro::new).
+    /// As for [`Avro::new`](crate::Avro::new).
     #[cfg(feature = "avro")]
     pub fn avro<T>(&self, subject: &str, schema: &str) -> Result<RegisteredAvro<T>, SerdeError> {
         let parsed = apache_avro::Schema::parse_str(schema).map_err(crate::avro::custom)?;
@@ -171,7 +173,7 @@ impl<T> RegisteredAvro<T> {
         let others = registry.references(&schema)?;
         let (writer, others) =
             apache_avro::Schema::parse_str_with_list(&schema.schema, others).map_err(crate::avro::custom)?;
-        let resolver = Arc::new(self.codec.resolver(writer, others)?);
+        let resolver = Arc::new(self.codec.resolver(&writer, &others)?);
         Ok(Arc::clone(resolvers().entry(id).or_insert(resolver)))
     }
 }

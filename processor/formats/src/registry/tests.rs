@@ -185,6 +185,51 @@ fn avro_of_another_version_becomes_a_value_of_ours() {
 }
 
 #[test]
+fn an_event_of_another_version_is_the_event_that_was_written() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Event {
+        Created { id: i64 },
+        Cancelled { id: i64, why: String },
+    }
+
+    let created = json!({ "type": "record", "name": "Created", "fields": [{ "name": "id", "type": "long" }] });
+    let why = json!({ "name": "why", "type": "string", "default": "" });
+    let cancelled = |more: &[Value]| {
+        let fields = [&[json!({ "name": "id", "type": "long" }), why.clone()], more].concat();
+        json!({ "type": "record", "name": "Cancelled", "fields": fields })
+    };
+    let double = Double::start();
+    let schema = json!([created, cancelled(&[])]).to_string();
+    let format = double.registry().avro::<Event>("events-value", &schema).expect("a schema");
+    let expected = || Event::Cancelled { id: 7, why: "late".to_owned() };
+    let value = [0x02, 0x0e, 0x08, b'l', b'a', b't', b'e'];
+
+    let optional = json!({ "name": "by", "type": ["null", "string"], "default": null });
+    let later =
+        double.register("events-value", json!({ "schema": json!([created, cancelled(&[optional])]).to_string() }));
+    let bytes = [&[0][..], &later.to_be_bytes(), &value, &[0]].concat();
+    assert_eq!(format.decode(&bytes), Ok(expected()));
+    for cut in 5..bytes.len() {
+        assert!(format.decode(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    // Several types of a topic as Confluent has them: a union of references.
+    for (subject, schema) in [("created", &created), ("cancelled", &cancelled(&[]))] {
+        double.register(subject, json!({ "schema": schema.to_string() }));
+    }
+    let reference = |name, subject| json!({ "name": name, "subject": subject, "version": 1 });
+    let by_name = double.register(
+        "events-value",
+        json!({
+            "schema": json!(["Created", "Cancelled"]).to_string(),
+            "references": [reference("Created", "created"), reference("Cancelled", "cancelled")],
+        }),
+    );
+    let bytes = [&[0][..], &by_name.to_be_bytes(), &value].concat();
+    assert_eq!(format.decode(&bytes), Ok(expected()));
+    assert_eq!(encoded(&format, &expected())[5..], value);
+}
+
+#[test]
 fn workers_do_not_wait_for_the_questions_of_others() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let registry = SchemaRegistry::at(&format!("http://{}", listener.local_addr().expect("bound")));
