@@ -152,6 +152,15 @@ impl TestBroker {
     }
 }
 
+/// The configuration of a suite's client: it may take longer to connect than by default, on a machine where other
+/// brokers start at that moment.
+#[must_use]
+pub fn client_config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new(bootstrap);
+    config.bootstrap_timeout = Duration::from_secs(30);
+    config
+}
+
 /// Starts three nodes of Apache Kafka as one cluster: three replicas of each partition, of which two have to be there.
 ///
 /// # Errors
@@ -182,7 +191,7 @@ enum Absence {
 
 /// The given cluster, if it is of this kind; the tests of the other kind cannot run on it.
 async fn given_cluster(kind: BrokerKind, bootstrap: String) -> Result<String, Absence> {
-    let client = Client::connect(ClientConfig::new(&bootstrap)).await;
+    let client = Client::connect(client_config(&bootstrap)).await;
     let client = client.unwrap_or_else(|error| panic!("KAFKA_BOOTSTRAP_SERVERS={bootstrap}: {error}"));
     // Clusters without the feature use the protocol of level 1.
     match client.feature("transaction.version").unwrap_or(0).max(1) {

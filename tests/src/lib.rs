@@ -24,7 +24,7 @@ mod wait;
 pub mod wordcount;
 pub mod writer;
 
-pub use brokers::{BrokerKind, TestBroker, kafka_is_required, kafka_version, run_on, skip, three_nodes};
+pub use brokers::{BrokerKind, TestBroker, client_config, kafka_is_required, kafka_version, run_on, skip, three_nodes};
 pub use port::reserve_port;
 pub use wait::{eventually, within};
 

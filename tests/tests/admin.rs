@@ -15,14 +15,13 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::writer::Transactions;
-use conformance::{TestBroker, eventually, on_both_brokers};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers};
 use kafka_wire::admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclResource, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
     GroupFilter, ScramChange, ScramMechanism, TransactionFilter,
 };
 use kafka_wire::client::{
-    Client, ClientConfig, GroupConsumer, GroupConsumerConfig, GroupProtocol, Subscription, commit_offsets,
-    fetch_offsets,
+    Client, GroupConsumer, GroupConsumerConfig, GroupProtocol, Subscription, commit_offsets, fetch_offsets,
 };
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::protocol::ErrorCode;
@@ -42,7 +41,7 @@ on_both_brokers!(
 );
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 /// The setting of a topic.

@@ -17,9 +17,9 @@ mod transactions;
 use std::time::Duration;
 
 use bytes::Bytes;
-use conformance::TestBroker;
 use conformance::reader::create_topic;
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, Node};
+use conformance::{TestBroker, client_config};
+use kafka_wire::client::{CallOptions, Client, Lane, Node};
 use kafka_wire::compression::Compression;
 use kafka_wire::protocol::metadata::{MetadataRequest, MetadataRequestTopic};
 use kafka_wire::protocol::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
@@ -41,7 +41,7 @@ struct Wire {
 
 impl Wire {
     async fn open(broker: TestBroker) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker is there");
+        let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker is there");
         Self { client, broker }
     }
 

@@ -5,12 +5,10 @@ mod example;
 
 use std::time::Duration;
 
-use conformance::{TestBroker, on_both_brokers};
+use conformance::{TestBroker, client_config, on_both_brokers};
 use kafka_wire::admin::{GroupFilter, NewTopic};
 use kafka_wire::blocking::Client;
-use kafka_wire::client::{
-    ClientConfig, ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupOffsets, ResetPolicy, Subscription,
-};
+use kafka_wire::client::{ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupOffsets, ResetPolicy, Subscription};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::producer::{NewRecord, ProducerConfig, ProducerRecord};
 use kafka_wire::protocol::ErrorCode;
@@ -34,7 +32,7 @@ async fn without_async(broker: &TestBroker, body: impl FnOnce(String) + Send + '
 }
 
 fn connect(bootstrap: &str) -> Client {
-    Client::connect(ClientConfig::new(bootstrap)).expect("the broker listens")
+    Client::connect(client_config(bootstrap)).expect("the broker listens")
 }
 
 fn create(client: &Client, topic: &str) {

@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use conformance::{TestBroker, eventually, on_both_brokers, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{
-    CallOptions, Client, ClientConfig, GroupConfig, GroupEvent, GroupMember, Lane, Node, RequestError,
-};
+use kafka_wire::client::{CallOptions, Client, GroupConfig, GroupEvent, GroupMember, Lane, Node, RequestError};
 use kafka_wire::protocol::describe_cluster::DescribeClusterRequest;
 use kafka_wire::protocol::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
@@ -36,7 +34,7 @@ on_both_brokers!(
 );
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 async fn call<R: Request>(client: &Client, version: i16, request: R) -> Result<R::Response, RequestError> {

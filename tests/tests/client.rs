@@ -4,9 +4,9 @@
 use std::slice::from_ref;
 use std::time::Duration;
 
-use conformance::{TestBroker, eventually, kafka_version, on_both_brokers, on_every_broker, skip};
+use conformance::{TestBroker, client_config, eventually, kafka_version, on_both_brokers, on_every_broker, skip};
 use kafka_wire::admin::{NewTopic, OffsetSpec, TopicError};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, MetadataError, Node, RequestError};
+use kafka_wire::client::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
 use kafka_wire::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_wire::protocol::header::ResponseHeader;
@@ -43,7 +43,7 @@ on_both_brokers!(
 );
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker is there")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker is there")
 }
 
 async fn the_finalized_transaction_version_is_known(broker: TestBroker) {
@@ -167,7 +167,7 @@ async fn an_empty_topic_begins_and_ends_at_offset_0(broker: TestBroker) {
 }
 
 async fn missing_topics_and_partitions_are_named(broker: TestBroker) {
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.missing_topic_timeout = Duration::from_millis(300);
     let client = Client::connect(config).await.expect("the broker is there");
     let name = broker.unique("missing");
@@ -279,7 +279,7 @@ impl Wire {
 async fn a_cut_connection_is_replaced(broker: TestBroker) {
     let wire = Wire::to(&broker).await;
     let servers = format!("{},{}", wire.address, broker.bootstrap());
-    let client = Client::connect(ClientConfig::new(&servers)).await.expect("there is a way to the broker");
+    let client = Client::connect(client_config(&servers)).await.expect("there is a way to the broker");
     wire.pump.abort();
     for _ in 0..3 {
         client.metadata(&[]).await.expect("there is another way");
@@ -294,7 +294,7 @@ async fn a_broker_that_is_silent_about_metadata_is_passed_over(broker: TestBroke
     };
     let servers = format!("127.0.0.1:{port},localhost:{port}");
     let proxy = Proxy::default();
-    let client = Client::connect_with(ClientConfig::new(&servers), proxy.connector()).await.expect("it listens");
+    let client = Client::connect_with(client_config(&servers), proxy.connector()).await.expect("it listens");
     let topic = broker.unique("t");
     client.create_topics(&[NewTopic::new(topic.as_str(), 1)]).await.expect("the broker answers");
     for api in [ApiKey::Metadata, ApiKey::FindCoordinator] {
@@ -337,7 +337,7 @@ async fn a_broker_that_restarts_on_its_address_is_found_again() {
     let broker = Broker::start(BrokerConfig::default()).await.expect("there is a free port");
     let address = broker.address();
     let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("the address has a port");
-    let client = Client::connect(ClientConfig::new(&address)).await.expect("the broker is there");
+    let client = Client::connect(client_config(&address)).await.expect("the broker is there");
     let id = client.cluster().brokers().next().expect("a cluster has a broker").id;
     let ask = || client.request(Node::Broker(id), Lane::Produce, no_topics(), CallOptions::default());
     ask().await.expect("the broker answers");

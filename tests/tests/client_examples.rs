@@ -10,8 +10,8 @@ mod transform;
 use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_both_brokers, within};
-use kafka_wire::client::{Client, ClientConfig};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
+use kafka_wire::client::Client;
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 
 on_both_brokers!(produce_writes_its_records, transaction_commits_to_both_topics, transform_carries_records_over);
@@ -30,7 +30,7 @@ async fn await_values(client: &Client, topic: &str, expected: &[&str]) {
 }
 
 async fn client_with(broker: &TestBroker, topics: &[&str]) -> Client {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
     for topic in topics {
         create_topic(&client, topic, 3).await;
     }

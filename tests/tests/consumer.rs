@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end};
 use conformance::writer::{Transactions, write};
-use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, on_every_broker, within};
 use kafka_wire::admin::OffsetSpec;
-use kafka_wire::client::{BatchReader, Client, ClientConfig, Consumer};
+use kafka_wire::client::{BatchReader, Client, Consumer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, Fetched, IsolationLevel, ResetPolicy};
@@ -41,7 +41,7 @@ on_both_brokers!(
 );
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 /// A new topic with one partition.

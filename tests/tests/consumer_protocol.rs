@@ -12,11 +12,11 @@ use std::time::Duration;
 use conformance::foreign::{confluent, java};
 use conformance::reader::create_topic;
 use conformance::writer::write;
-use conformance::{TestBroker, eventually, on_both_brokers, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
 use kafka_wire::admin::GroupFilter;
 use kafka_wire::client::{
-    AssignmentChange, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupConsumerError, GroupError,
-    GroupProtocol, LostCause, OffsetCommitError, Polled, ResetPolicy, Subscription, SubscriptionPattern, TopicPattern,
+    AssignmentChange, Client, GroupConsumer, GroupConsumerBuilder, GroupConsumerError, GroupError, GroupProtocol,
+    LostCause, OffsetCommitError, Polled, ResetPolicy, Subscription, SubscriptionPattern, TopicPattern,
 };
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
@@ -50,7 +50,7 @@ mod a_group_of_javas_consumer_changes_over {
 const WAIT: Duration = Duration::from_secs(60);
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 /// Makes a new topic, and the builder of a group that reads it from its beginning.

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use conformance::reader::create_topic;
-use conformance::{TestBroker, eventually, test_on};
-use kafka_wire::client::{Client, ClientConfig, Producer};
+use conformance::{TestBroker, client_config, eventually, test_on};
+use kafka_wire::client::{Client, Producer};
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -17,7 +17,7 @@ test_on!(dropping_a_producer_tells_how_many_records_were_not_sent, EmbeddedTv2, 
 
 async fn warned_of(broker: TestBroker) {
     tracing::subscriber::set_global_default(Listener).expect("nobody else listens in this process");
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
     create_topic(&client, "t", 2).await;
     let linger = Duration::from_secs(600);
     let producer =

@@ -9,10 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use conformance::reader::{Tail, create_topic, read_to_end, until_stable};
-use conformance::{TestBroker, eventually, on_every_broker, within};
-use kafka_wire::client::{
-    CallOptions, Client, ClientConfig, ExclusiveProducer, GroupOffsets, Lane, Node, fetch_offsets,
-};
+use conformance::{TestBroker, client_config, eventually, on_every_broker, within};
+use kafka_wire::client::{CallOptions, Client, ExclusiveProducer, GroupOffsets, Lane, Node, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 use kafka_wire::producer::{CommitError, NewRecord, ProducerConfig, TopicHandle, TransactionError};
@@ -36,7 +34,7 @@ const ROUNDS_AFTER: usize = 4;
 
 async fn a_producer_goes_on_when_its_epochs_are_used_up(broker: TestBroker) {
     let proxy = Proxy::default();
-    let client = Client::connect_with(ClientConfig::new(broker.bootstrap()), proxy.connector()).await;
+    let client = Client::connect_with(client_config(broker.bootstrap()), proxy.connector()).await;
     let client = client.expect("the broker listens");
     let (topic, id) = (broker.unique("out"), broker.unique("tx"));
     create_topic(&client, &topic, PARTITIONS).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use conformance::ledger::{Ledger, Statement};
 use conformance::reader::{Tail, create_topic};
-use conformance::{BrokerKind, TestBroker, eventually, within};
-use kafka_wire::client::{Client, ClientConfig, GroupOffsets, Producer, fetch_offsets};
+use conformance::{BrokerKind, TestBroker, client_config, eventually, within};
+use kafka_wire::client::{Client, GroupOffsets, Producer, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::{ReadCommitted, ReadUncommitted};
 use kafka_wire::producer::{CommitError, Delivery, ProducerConfig, ProducerRecord, TransactionError};
@@ -85,7 +85,7 @@ struct Fixture {
 impl Fixture {
     async fn new(broker: &TestBroker, topic: &str) -> Self {
         let proxy = Proxy::default();
-        let client = Client::connect_with(ClientConfig::new(broker.bootstrap()), proxy.connector()).await;
+        let client = Client::connect_with(client_config(broker.bootstrap()), proxy.connector()).await;
         let (client, topic) = (client.expect("the broker listens"), broker.unique(topic));
         create_topic(&client, &topic, PARTITIONS).await;
         Self { proxy, client, topic }

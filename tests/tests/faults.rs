@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::write;
-use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, client_config, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{
-    AssignmentChange, Client, ClientConfig, Consumer, GroupConsumer, GroupOffsets, GroupProtocol, GroupTransactError,
+    AssignmentChange, Client, Consumer, GroupConsumer, GroupOffsets, GroupProtocol, GroupTransactError,
     GroupTransactSession, OffsetCommitError, Polled, Producer,
 };
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
@@ -55,9 +55,9 @@ struct Fixture {
 
 impl Fixture {
     async fn new(broker: &TestBroker) -> Self {
-        let mut config = ClientConfig::new(broker.bootstrap());
+        let mut config = client_config(broker.bootstrap());
         config.request_timeout = Duration::from_secs(2);
-        let outside = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+        let outside = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
         let proxy = Proxy::default();
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let topic = broker.unique("t");
@@ -384,7 +384,7 @@ async fn while_refused<T>(fixture: &Fixture, api: ApiKey, code: ErrorCode, done:
 async fn a_commit_is_not_repeated_in_a_later_generation(broker: TestBroker) {
     for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         let fixture = Fixture::new(&broker).await;
-        let config = ClientConfig::new(broker.bootstrap());
+        let config = client_config(broker.bootstrap());
         let client = Client::connect_with(config, fixture.proxy.connector()).await.expect("the broker listens");
         let topic = broker.unique("t");
         create_topic(&fixture.outside, &topic, 2).await;

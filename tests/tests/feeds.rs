@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use conformance::reader::{KeptRecord, create_topic, read_to_end, until_stable};
 use conformance::wordcount::WordCount;
-use conformance::{TestBroker, eventually, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers};
+use kafka_wire::client::Client;
 use kafka_wire::consumer::IsolationLevel;
 use processor::{Config, Feed, FileFormat, FileRecords, RunError, TimestampMs};
 use tokio::io::AsyncWriteExt as _;
@@ -38,7 +38,7 @@ struct Room {
 
 impl Room {
     async fn new(broker: &TestBroker, partitions: i32) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker answers");
         let (name, topic) = (broker.unique("feed"), broker.unique("fed"));
         create_topic(&client, &topic, partitions).await;
         let folder = std::env::temp_dir().join(&name);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::writer::write;
-use conformance::{TestBroker, eventually, on_both_brokers, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Consumer, Lane, Node};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
+use kafka_wire::client::{CallOptions, Client, Consumer, Lane, Node};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::ConsumerConfig;
@@ -34,7 +34,7 @@ struct Reader {
 
 impl Reader {
     async fn new(broker: &TestBroker) -> Self {
-        let (proxy, config) = (Proxy::default(), ClientConfig::new(broker.bootstrap()));
+        let (proxy, config) = (Proxy::default(), client_config(broker.bootstrap()));
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let topic = broker.unique("t");
         create_topic(&client, &topic, 2).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use conformance::foreign::{Isolation, confluent, java, java_records, kcat, kcat_records};
 use conformance::reader::{self, KeptRecord, read_to_end};
-use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
-use kafka_wire::client::{Client, ClientConfig, Consumer, ExclusiveProducer, Producer};
+use conformance::{TestBroker, client_config, on_both_brokers, on_every_broker, within};
+use kafka_wire::client::{Client, Consumer, ExclusiveProducer, Producer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression;
 use kafka_wire::consumer::{ConsumerConfig, IsolationLevel};
@@ -250,7 +250,7 @@ async fn codecs(client: &Client, topic: &str, record_count: i32) -> Vec<Compress
 }
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker answers")
 }
 
 /// Sends lines of `key<TAB>value`; the producer chooses the partitions.

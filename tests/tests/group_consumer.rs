@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::writer::{Transactions, write, write_batch};
-use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, client_config, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, ConsumeError, ConsumerConfig, ConsumerRecord, GroupConsumer,
+    AssignmentChange, Assignor, Client, ConsumeError, ConsumerConfig, ConsumerRecord, GroupConsumer,
     GroupConsumerBuilder, GroupConsumerError, LostCause, MissingTopic, OffsetCommitError, Polled, ReadToEndError,
     ResetPolicy, Subscription, TopicPattern, read_to_end,
 };
@@ -45,7 +45,7 @@ const WAIT: Duration = Duration::from_secs(30);
 mod example;
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 /// Makes a new topic, and the builder of a group that reads it from its beginning.
@@ -300,7 +300,7 @@ async fn a_topic_that_is_missing_is_an_error_by_choice(broker: TestBroker) {
 }
 
 async fn a_pattern_reads_what_matches_and_what_comes_later(broker: TestBroker) {
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.metadata_max_age = Duration::from_millis(300);
     let client = Client::connect(config).await.expect("the group works");
     let prefix = broker.unique("orders");

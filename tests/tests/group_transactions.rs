@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::write;
-use conformance::{TestBroker, eventually, on_every_broker, within};
+use conformance::{TestBroker, client_config, eventually, on_every_broker, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupOffsets, GroupProtocol,
+    AssignmentChange, Assignor, Client, GroupConsumer, GroupConsumerBuilder, GroupOffsets, GroupProtocol,
     GroupTransactSession, Polled, Producer, ResetPolicy,
 };
 use kafka_wire::cluster::TopicPartition;
@@ -27,7 +27,7 @@ const STOP: usize = usize::MAX / 2;
 const WAIT: Duration = Duration::from_secs(120);
 
 async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: TestBroker) {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
     let programs = [
         (Program::ByHand, GroupProtocol::Classic, Assignor::Range),
         (Program::ByHand, GroupProtocol::Classic, Assignor::CooperativeSticky),

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use conformance::foreign::java;
 use conformance::reader::create_topic;
 use conformance::writer::Transactions;
-use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{
-    Assignor, Client, ClientConfig, GroupConfig, GroupError, GroupEvent, GroupMember, LostCause, OffsetsError,
-    commit_offsets, fetch_offsets,
+    Assignor, Client, GroupConfig, GroupError, GroupEvent, GroupMember, LostCause, OffsetsError, commit_offsets,
+    fetch_offsets,
 };
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::protocol::{ApiKey, ErrorCode};
@@ -48,7 +48,7 @@ on_both_brokers!(
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 /// A group over a new topic.
@@ -186,7 +186,7 @@ async fn a_member_that_falls_silent_is_replaced(broker: TestBroker) {
 
 /// A group whose first member, which leads it, is behind a proxy.
 async fn led_by(broker: &TestBroker, proxy: &Proxy) -> (GroupMember, GroupConfig) {
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.request_timeout = Duration::from_secs(3);
     let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
     let config = new_group(broker, &client, 4).await;

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use conformance::foreign::{confluent, java};
 use conformance::reader::create_topic;
 use conformance::writer::write;
-use conformance::{TestBroker, eventually, within};
+use conformance::{TestBroker, client_config, eventually, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, CallOptions, Client, ClientConfig, GroupConsumer, Lane, Node, Polled, ResetPolicy,
+    AssignmentChange, Assignor, CallOptions, Client, GroupConsumer, Lane, Node, Polled, ResetPolicy,
 };
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
 use kafka_wire::group::blob::decode_assignment;
@@ -72,7 +72,7 @@ struct Group {
 }
 
 async fn each_leads(broker: TestBroker, assignor: Assignor, java_class: &'static str) {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
     for turn in 0..MEMBERS.len() {
         let (id, topic) = (broker.unique("g"), broker.unique("t"));
         create_topic(&client, &topic, PARTITIONS).await;

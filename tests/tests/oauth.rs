@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conformance::reader::create_topic;
-use conformance::{kafka_version, skip, within};
-use kafka_wire::client::{Client, ClientConfig, ClientCredentials, Pem, Properties, Sasl, TlsConfig};
+use conformance::{client_config, kafka_version, skip, within};
+use kafka_wire::client::{Client, ClientCredentials, Pem, Properties, Sasl, TlsConfig};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use testkit::real::{RealConfig, RealKafka};
@@ -135,7 +135,7 @@ async fn kafka() -> Option<RealKafka> {
 }
 
 async fn connect(bootstrap: &str, credentials: ClientCredentials) -> Result<Client, String> {
-    let mut config = ClientConfig::new(bootstrap);
+    let mut config = client_config(bootstrap);
     config.sasl = Some(Sasl::client_credentials(credentials).expect("the URL is one of HTTPS"));
     Client::connect(config).await.map_err(|error| error.to_string())
 }

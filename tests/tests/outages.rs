@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance::ledger::{Ledger, Statement};
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_both_brokers, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
 use kafka_wire::client::{Client, ClientConfig, Consumer, GroupConsumer, Producer, ResetPolicy};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::{ConsumerConfig, IsolationLevel};
@@ -53,13 +53,13 @@ impl Fixture {
     }
 
     async fn at(bootstrap: &str, topics: Vec<String>) -> Self {
-        let outside = Client::connect(ClientConfig::new(bootstrap)).await.expect("the broker listens");
+        let outside = Client::connect(client_config(bootstrap)).await.expect("the broker listens");
         for topic in &topics {
             create_topic(&outside, topic, 1).await;
         }
         let proxy = Proxy::default();
         proxy.limit_version(ApiKey::Metadata, METADATA_VERSION);
-        let mut config = ClientConfig::new(bootstrap);
+        let mut config = client_config(bootstrap);
         config.request_timeout = Duration::from_millis(700);
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let port = bootstrap.rsplit(':').next().and_then(|port| port.parse().ok()).expect("host:port");
@@ -81,7 +81,7 @@ impl Fixture {
     /// The values of a topic, as somebody reads them who knows nothing of the outage.
     async fn values(&self, topic: &str) -> Vec<String> {
         let servers = self.outside.config().bootstrap_servers.join(",");
-        let client = Client::connect(ClientConfig::new(&servers)).await.expect("the broker listens");
+        let client = Client::connect(client_config(&servers)).await.expect("the broker listens");
         let records = read_to_end(&client, topic, IsolationLevel::ReadUncommitted).await;
         records.into_iter().map(|record| String::from_utf8(record.value.unwrap_or_default()).expect("text")).collect()
     }

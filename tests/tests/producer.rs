@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conformance::reader::{KeptRecord, create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_both_brokers, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::cluster::TopicPartition;
@@ -50,7 +50,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new(broker: TestBroker) -> Self {
-        let config = ClientConfig::new(broker.bootstrap());
+        let config = client_config(broker.bootstrap());
         Self::with_client(broker, config).await
     }
 
@@ -204,7 +204,7 @@ async fn linger_is_kept_while_the_appending_task_never_awaits(broker: TestBroker
     for threads in [1, 2] {
         let (bootstrap, name) = (fixture.broker.bootstrap().to_owned(), fixture.topic.clone());
         let appending = async move {
-            let client = Client::connect(ClientConfig::new(&bootstrap)).await.expect("the broker listens");
+            let client = Client::connect(client_config(&bootstrap)).await.expect("the broker listens");
             let mut producer =
                 ExclusiveProducer::open(&client, ProducerConfig::default()).await.expect("a producer id");
             let topic = producer.topic(&name).await.expect("the topic is there");
@@ -348,7 +348,7 @@ async fn a_gap_in_the_sequence_is_healed_under_a_higher_epoch(broker: TestBroker
 }
 
 async fn an_answer_that_never_comes_is_possibly_written(broker: TestBroker) {
-    let mut client = ClientConfig::new(broker.bootstrap());
+    let mut client = client_config(broker.bootstrap());
     client.request_timeout = Duration::from_millis(300);
     let fixture = Fixture::with_client(broker, client).await;
     let config = ProducerConfig { delivery_timeout: Duration::from_millis(500), ..ProducerConfig::default() };

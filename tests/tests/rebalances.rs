@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::writer::write;
-use conformance::{TestBroker, on_both_brokers, within};
+use conformance::{TestBroker, client_config, on_both_brokers, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupProtocol, Polled,
-    ResetPolicy, fetch_unstable_offsets,
+    AssignmentChange, Assignor, Client, GroupConsumer, GroupConsumerBuilder, GroupProtocol, Polled, ResetPolicy,
+    fetch_unstable_offsets,
 };
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::protocol::ApiKey;
@@ -52,7 +52,7 @@ impl Sharing {
 }
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens")
 }
 
 /// The partitions and the records that the members of a group were given, each member by its number.
@@ -207,7 +207,7 @@ impl Group {
             self.next_member += 1;
             let (bootstrap, builder, book) = (self.bootstrap.clone(), self.builder.clone(), Arc::clone(&self.book));
             let task = tokio::spawn(async move {
-                let client = Client::connect(ClientConfig::new(&bootstrap)).await.expect("the broker listens");
+                let client = Client::connect(client_config(&bootstrap)).await.expect("the broker listens");
                 let consumer = builder.build(client).await.expect("the configuration is sound");
                 live(member, consumer, &book, closed).await;
             });
@@ -379,7 +379,7 @@ impl Ending {
         if let Some(api) = delayed {
             proxy.inject(Rule { api_key: api.into(), nth: 1, action: Action::Delay(Duration::from_millis(150)) });
         }
-        let client = Client::connect_with(ClientConfig::new(broker.bootstrap()), proxy.connector()).await;
+        let client = Client::connect_with(client_config(broker.bootstrap()), proxy.connector()).await;
         let ends = builder.clone().build(client.expect("the broker listens")).await.expect("a sound configuration");
         let mut ending = Self { outside, topic, builder, book, stays, ends: Some(ends), third: None };
         match at {
@@ -409,7 +409,7 @@ impl Ending {
     async fn start_third(&mut self) {
         if self.third.is_none() {
             let servers = self.outside.config().bootstrap_servers.join(",");
-            let client = Client::connect(ClientConfig::new(&servers)).await.expect("the broker listens");
+            let client = Client::connect(client_config(&servers)).await.expect("the broker listens");
             self.third = Some(self.builder.clone().build(client).await.expect("the configuration is sound"));
         }
     }

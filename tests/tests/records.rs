@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conformance::foreign::java;
-use conformance::{reader, skip, within};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use conformance::{client_config, reader, skip, within};
+use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::compression::{Compression, Decompressed};
 use kafka_wire::producer::{NewRecord, ProducerConfig};
 use kafka_wire::record::{Batches, ControlRecord};
@@ -74,7 +74,7 @@ async fn we_read_the_segment_files_of_a_broker() {
         Ok(kafka) => kafka,
         Err(unavailable) => return skip("the segment files", &unavailable.to_string()),
     };
-    let client = Client::connect(ClientConfig::new(kafka.bootstrap())).await.expect("the broker answers");
+    let client = Client::connect(client_config(kafka.bootstrap())).await.expect("the broker answers");
     for compression in Compression::ALL {
         let topic = format!("segments-{compression}");
         reader::create_topic(&client, &topic, 1).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::{Transactions, write};
-use conformance::{eventually, skip, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Consumer, Lane, Node, Producer, fetch_offsets};
+use conformance::{client_config, eventually, skip, within};
+use kafka_wire::client::{CallOptions, Client, Consumer, Lane, Node, Producer, fetch_offsets};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig};
@@ -33,7 +33,7 @@ async fn readers_and_writers_follow_racks_and_leaders() {
         Ok(cluster) => cluster,
         Err(unavailable) => return skip("a cluster of three nodes", &unavailable.to_string()),
     };
-    let client = Client::connect(ClientConfig::new(&cluster.bootstrap())).await.expect("the nodes listen");
+    let client = Client::connect(client_config(&cluster.bootstrap())).await.expect("the nodes listen");
     a_consumer_reads_from_the_replica_in_its_rack(&client).await;
     a_leader_that_moves_is_followed_by_what_the_old_one_says(&client).await;
     a_job_reads_near_and_goes_on_behind_a_marker_of_a_later_leader(&cluster, &client).await;
@@ -237,7 +237,7 @@ async fn the_fetches_of_a_job_name_its_rack() {
     let heard = Heard::default();
     tokio::spawn(relay(listener, broker.listens_on(), Arc::clone(&heard)));
     let address = format!("127.0.0.1:{port}");
-    let client = Client::connect(ClientConfig::new(&address)).await.expect("the relay listens");
+    let client = Client::connect(client_config(&address)).await.expect("the relay listens");
     let [input, output] = ["in", "out"].map(|topic| TopicPartition::new(topic, PartitionId(0)));
     for topic in ["in", "out"] {
         create_topic(&client, topic, 1).await;

@@ -9,10 +9,8 @@ use std::time::Duration;
 use conformance::foreign;
 use conformance::reader::{Arrival, Tail, create_topic, read_to_end};
 use conformance::writer::write;
-use conformance::{eventually, kafka_version, skip, within};
-use kafka_wire::client::{
-    CallOptions, Client, ClientConfig, ConnectError, Keystore, Lane, Node, Pem, Producer, Sasl, TlsConfig,
-};
+use conformance::{client_config, eventually, kafka_version, skip, within};
+use kafka_wire::client::{CallOptions, Client, ConnectError, Keystore, Lane, Node, Pem, Producer, Sasl, TlsConfig};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
@@ -34,7 +32,7 @@ async fn embedded(sasl: SaslConfig) -> Broker {
 }
 
 async fn connect(bootstrap: &str, sasl: Option<Sasl>) -> Result<Client, ConnectError> {
-    let mut config = ClientConfig::new(bootstrap);
+    let mut config = client_config(bootstrap);
     config.sasl = sasl;
     Client::connect(config).await
 }
@@ -80,7 +78,7 @@ async fn assert_judges(bootstrap: &str) {
 /// again and again, none is closed, and no record is lost or doubled.
 async fn assert_renewed(bootstrap: &str, topic: &str, sasl: Sasl, duration: Duration) {
     let proxy = Proxy::default();
-    let mut config = ClientConfig::new(bootstrap);
+    let mut config = client_config(bootstrap);
     config.sasl = Some(sasl);
     let client = Client::connect_with(config, proxy.connector()).await.expect("the password is right");
     let partition = TopicPartition::new(topic, PartitionId(0));
@@ -139,7 +137,7 @@ async fn assert_lies_are_found_out(bootstrap: &str) {
             *first = if *first == b'A' { b'B' } else { b'A' };
             frame
         });
-        let mut config = ClientConfig::new(bootstrap);
+        let mut config = client_config(bootstrap);
         config.sasl = Some(Sasl::scram_sha_256(USER, PASSWORD));
         let error = Client::connect_with(config, proxy.connector()).await.expect_err("the broker lies").to_string();
         assert!(error.contains(why), "{error}");
@@ -328,7 +326,7 @@ async fn sasl_goes_over_tls() {
         Ok(kafka) => kafka,
         Err(unavailable) => return skip("SASL over TLS with Apache Kafka", &unavailable.to_string()),
     };
-    let mut config = ClientConfig::new(kafka.bootstrap());
+    let mut config = client_config(kafka.bootstrap());
     let mut tls = TlsConfig::new(Pem::Bytes(pem!("authority.pem").into()));
     let pem = |text: &str| Pem::Bytes(text.into());
     tls.keystore = Some(Keystore::new(pem(pem!("client.pem")), pem(pem!("client.key"))));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::reader::{KeptRecord, create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, test_on, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, on_every_broker, test_on, within};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig, GroupOffsets, MetadataError, Producer, SendError, fetch_offsets};
+use kafka_wire::client::{Client, GroupOffsets, MetadataError, Producer, SendError, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::{ReadCommitted, ReadUncommitted};
 use kafka_wire::producer::{
@@ -55,7 +55,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new(broker: TestBroker) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+        let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
         let topic = broker.unique("t");
         create_topic(&client, &topic, PARTITIONS).await;
         Self { broker, client, topic }
@@ -258,7 +258,7 @@ async fn every_level_of_acks_writes(broker: TestBroker) {
 }
 
 async fn a_topic_that_is_missing_is_an_error_that_names_it(broker: TestBroker) {
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.missing_topic_timeout = Duration::from_millis(300);
     let client = Client::connect(config).await.expect("the broker listens");
     let producer = Producer::open(&client, ProducerConfig::default()).await.expect("a producer id");
@@ -390,7 +390,7 @@ async fn a_sender_whose_runtime_is_gone_is_an_error_that_says_so(broker: TestBro
     let orphan = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let client = Client::connect(ClientConfig::new(&bootstrap)).await.expect("the broker listens");
+            let client = Client::connect(client_config(&bootstrap)).await.expect("the broker listens");
             let config = ProducerConfig { runs_on: RunsOn::CallersRuntime, ..ProducerConfig::default() };
             let producer = Producer::open(&client, config).await.expect("a producer id");
             producer.send(ProducerRecord::to(&topic)).await.expect("it is taken").await.expect("it is written");

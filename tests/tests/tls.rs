@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use conformance::reader::{create_topic, read_to_end};
-use conformance::skip;
 use conformance::writer::write;
-use kafka_wire::client::{Client, ClientConfig, ConnectError, Keystore, Pem, TlsConfig, TlsConnector};
+use conformance::{client_config, skip};
+use kafka_wire::client::{Client, ConnectError, Keystore, Pem, TlsConfig, TlsConnector};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::types::PartitionId;
@@ -48,7 +48,7 @@ fn trusting(authority: &str) -> TlsConfig {
 
 async fn connect(kafka: &RealKafka, tls: &TlsConfig) -> Result<Client, ConnectError> {
     let connector = TlsConnector::new(tls).expect("the certificates are sound");
-    Client::connect_with(ClientConfig::new(kafka.bootstrap()), Arc::new(connector)).await
+    Client::connect_with(client_config(kafka.bootstrap()), Arc::new(connector)).await
 }
 
 /// Creates a topic, writes to it, and reads it; one record is longer than many TLS records.
@@ -76,7 +76,7 @@ async fn a_broker_with_a_certificate_is_trusted() {
 
     let text = in_vain(&kafka, &trusting(pem!("stranger.pem"))).await;
     assert!(text.contains("signed by no authority that this client trusts"), "{text}");
-    let plain = Client::connect(ClientConfig::new(kafka.bootstrap())).await.expect_err("the broker speaks TLS");
+    let plain = Client::connect(client_config(kafka.bootstrap())).await.expect_err("the broker speaks TLS");
     assert!(plain.to_string().contains("TLS"), "{plain}");
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conformance::reader::create_topic;
-use conformance::{TestBroker, kafka_version, on_every_broker};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, Node};
+use conformance::{TestBroker, client_config, kafka_version, on_every_broker};
+use kafka_wire::client::{CallOptions, Client, Lane, Node};
 use kafka_wire::cluster::CoordinatorKind;
 use kafka_wire::compression::Compression;
 use kafka_wire::protocol::add_offsets_to_txn::AddOffsetsToTxnRequest;
@@ -54,7 +54,7 @@ struct Wire {
 
 impl Wire {
     async fn open(broker: &TestBroker) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker is there");
+        let client = Client::connect(client_config(broker.bootstrap())).await.expect("the broker is there");
         let topic = broker.unique("rules");
         create_topic(&client, &topic, 1).await;
         let (id, group) = (broker.unique("id"), broker.unique("group"));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use conformance::reader::{Tail, create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_every_broker, within};
+use conformance::{TestBroker, client_config, eventually, on_every_broker, within};
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::client::{
     Client, ClientConfig, ExclusiveProducer, GroupConfig, GroupEvent, GroupMember, GroupOffsets, fence, fetch_offsets,
@@ -59,7 +59,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new(broker: TestBroker) -> Self {
-        let config = ClientConfig::new(broker.bootstrap());
+        let config = client_config(broker.bootstrap());
         Self::with_client(broker, config).await
     }
 
@@ -464,7 +464,7 @@ async fn a_commit_whose_every_answer_is_lost_turns_out_to_be_committed(broker: T
 }
 
 async fn a_commit_that_never_arrives_turns_out_to_be_aborted(broker: TestBroker) {
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.request_timeout = Duration::from_millis(500);
     let fixture = Fixture::with_client(broker, config).await;
     let config = ProducerConfig { end_timeout: Duration::from_millis(700), ..fixture.config() };
@@ -500,7 +500,7 @@ async fn an_unexplained_error_is_not_taken_for_a_commit(broker: TestBroker) {
 /// when the next transaction is open, which is aborted.
 async fn arrive_late(broker: TestBroker, api: ApiKey) {
     const ON_THE_WAY: Duration = Duration::from_secs(3);
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.request_timeout = Duration::from_millis(700);
     let fixture = Fixture::with_client(broker, config).await;
     let (mut producer, topic) = fixture.open().await;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use conformance::bench::{Bench, until};
 use conformance::writer::write;
-use conformance::{TestBroker, eventually, on_both_brokers, skip, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, skip, within};
 use kafka_wire::client::{
-    CallOptions, Client, ClientConfig, Consumer, GroupConsumer, GroupConsumerError, Lane, Node, commit_offsets,
-    fetch_offsets,
+    CallOptions, Client, Consumer, GroupConsumer, GroupConsumerError, Lane, Node, commit_offsets, fetch_offsets,
 };
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::compression::Decompressed;
@@ -42,10 +41,10 @@ async fn readers_notice_that_records_are_gone() {
         Ok(cluster) => cluster,
         Err(unavailable) => return skip("a cluster of three nodes", &unavailable.to_string()),
     };
-    let client = Client::connect(ClientConfig::new(&cluster.bootstrap())).await.expect("the nodes listen");
+    let client = Client::connect(client_config(&cluster.bootstrap())).await.expect("the nodes listen");
     let proxy = Proxy::default();
     proxy.limit_version(ApiKey::Fetch, FETCH_WITHOUT_EPOCHS);
-    let old = Client::connect_with(ClientConfig::new(&cluster.bootstrap()), proxy.connector()).await;
+    let old = Client::connect_with(client_config(&cluster.bootstrap()), proxy.connector()).await;
     let old = old.expect("the nodes listen");
     let partition = new_partition(&client).await;
 

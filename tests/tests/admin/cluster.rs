@@ -1,11 +1,11 @@
 //! The cluster itself: brokers, topics, features, the quorum, quotas, resources with settings.
 
-use conformance::{TestBroker, eventually, on_both_brokers};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers};
 use kafka_wire::admin::{
     AclOperation, ConfigChange, ConfigResource, ConfigResourceKind, FeatureUpdate, NewTopic, QuotaChange, QuotaEntity,
     QuotaFilter, QuotaKind, QuotaMatch, Voter,
 };
-use kafka_wire::client::{AdminError, Client, ClientConfig, RequestError};
+use kafka_wire::client::{AdminError, Client, RequestError};
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::{BrokerId, PartitionId};
 use kafka_wire::wire::{Str, Uuid};
@@ -60,7 +60,7 @@ async fn topics_show_their_replicas(broker: TestBroker) {
 #[tokio::test]
 async fn a_topic_of_more_partitions_than_a_page_is_described_whole() {
     let broker = Broker::start(BrokerConfig::default()).await.expect("a port is free");
-    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker listens");
+    let client = Client::connect(client_config(&broker.address())).await.expect("the broker listens");
     let topics = [NewTopic::new("a", 3), NewTopic::new("large", 4_100), NewTopic::new("z", 2)];
     client.create_topics(&topics).await.expect("an answer");
     let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();

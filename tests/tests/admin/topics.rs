@@ -143,7 +143,7 @@ async fn a_leader_that_does_not_know_a_name_is_an_error(broker: TestBroker) {
     write(&client, &partition, &["a"]).await;
     let proxy = Proxy::default();
     proxy.limit_version(ApiKey::ListOffsets, 6);
-    let config = kafka_wire::client::ClientConfig::new(broker.bootstrap());
+    let config = conformance::client_config(broker.bootstrap());
     let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
     assert_eq!(offset(&client, &partition, OffsetSpec::Latest).await.0, Some(1));
     for spec in [OffsetSpec::MaxTimestamp, OffsetSpec::EarliestLocal, OffsetSpec::LatestTiered] {
@@ -191,7 +191,7 @@ async fn all_offsets_of_a_group_are_listed(broker: TestBroker) {
 
     let proxy = Proxy::default();
     proxy.limit_version(ApiKey::OffsetFetch, 7);
-    let config = kafka_wire::client::ClientConfig::new(broker.bootstrap());
+    let config = conformance::client_config(broker.bootstrap());
     let old = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
     assert_eq!(fetch_all_offsets(&old, &group).await.expect("an answer"), committed);
 }

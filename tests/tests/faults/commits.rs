@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::write;
-use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, client_config, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, GroupConsumer, GroupTransactSession, OffsetCommitError, Polled,
-    Producer, fetch_offsets,
+    AssignmentChange, Assignor, Client, GroupConsumer, GroupTransactSession, OffsetCommitError, Polled, Producer,
+    fetch_offsets,
 };
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::consumer::{IsolationLevel, ResetPolicy};
@@ -26,7 +26,7 @@ on_every_broker!(a_session_whose_producer_gets_no_epoch_in_time_goes_on);
 /// only by the answer to SyncGroup.
 async fn a_commit_in_a_rebalance_is_for_later(broker: TestBroker) {
     let fixture = Fixture::new(&broker).await;
-    let client = Client::connect_with(ClientConfig::new(broker.bootstrap()), fixture.proxy.connector()).await;
+    let client = Client::connect_with(client_config(broker.bootstrap()), fixture.proxy.connector()).await;
     let topic = broker.unique("t");
     create_topic(&fixture.outside, &topic, 2).await;
     let partitions = [0, 1].map(|index| TopicPartition::new(topic.as_str(), PartitionId(index)));

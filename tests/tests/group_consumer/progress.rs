@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use conformance::writer::write;
-use conformance::{TestBroker, eventually, on_both_brokers, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, ConsumerConfig, GroupConsumer, GroupConsumerError,
-    OffsetCommitError, Polled,
+    AssignmentChange, Assignor, Client, ConsumerConfig, GroupConsumer, GroupConsumerError, OffsetCommitError, Polled,
 };
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::Offset;
@@ -116,7 +115,7 @@ async fn nothing_is_committed_before_it_is_handed_out(broker: TestBroker) {
 }
 
 async fn a_topic_that_is_deleted_goes_and_holds_up_no_commit(broker: TestBroker) {
-    let mut config = ClientConfig::new(broker.bootstrap());
+    let mut config = client_config(broker.bootstrap());
     config.metadata_max_age = Duration::from_millis(300);
     let client = Client::connect(config).await.expect("the broker listens");
     let (kept, builder) = new_group(&broker, &client, 1).await;
