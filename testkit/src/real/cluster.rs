@@ -4,7 +4,7 @@
 use super::config::RealConfig;
 use super::error::Unavailable;
 use super::jars::Home;
-use super::node::{PORT_ATTEMPTS, RealKafka, Starting, format_once, free_ports};
+use super::node::{PORT_ATTEMPTS, PORT_IS_TAKEN, RealKafka, Starting, format_once, free_ports};
 use super::properties::Place;
 
 /// A running cluster of Apache Kafka on free ports of 127.0.0.1. Its nodes have the ids 1, 2 and so on, each is broker
@@ -111,7 +111,7 @@ impl RealCluster {
             let starting: Result<Vec<_>, _> = places.iter().map(start).collect();
             let nodes: Result<Vec<_>, _> = starting?.into_iter().map(Starting::wait).collect();
             match nodes {
-                Err(Unavailable::Start { log }) if log.contains("Address already in use") && attempts_left > 0 => {}
+                Err(Unavailable::Start { log }) if log.contains(PORT_IS_TAKEN) && attempts_left > 0 => {}
                 nodes => return nodes.map(|nodes| Self { nodes }),
             }
         }

@@ -53,7 +53,7 @@ impl RealKafka {
         loop {
             attempts_left -= 1;
             match Self::start_on_free_ports(&home, formatted.as_deref(), config) {
-                Err(Unavailable::Start { log }) if log.contains("Address already in use") && attempts_left > 0 => {}
+                Err(Unavailable::Start { log }) if log.contains(PORT_IS_TAKEN) && attempts_left > 0 => {}
                 done => return done,
             }
         }
@@ -220,7 +220,11 @@ fn wait_for(started: &Receiver<()>, node: &RealKafka) -> Result<(), Unavailable>
     match started.recv_timeout(START_DURATION_MAX) {
         Ok(()) => Ok(()),
         Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
-            Err(Unavailable::Start { log: last_lines(&node.log(), 40) })
+            let log = node.log();
+            // Callers look for it, and a node logs many lines after it until it has ended.
+            let why = log.lines().find(|line| line.contains(PORT_IS_TAKEN));
+            let log = why.into_iter().chain([&*last_lines(&log, 40)]).collect::<Vec<_>>().join("\n");
+            Err(Unavailable::Start { log })
         }
     }
 }
@@ -346,6 +350,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const PROPERTIES_FILE: &str = "server.properties";
 /// File in the node's directory.
 const LOG_FILE: &str = "broker.log";
+/// The words of Java when a port has another listener.
+pub(super) const PORT_IS_TAKEN: &str = "Address already in use";
 /// Number of starts, after which clashes of ports are an error.
 pub(super) const PORT_ATTEMPTS: u32 = 5;
 /// Any 16 bytes in Kafka's base64url; each node is a cluster of its own.
