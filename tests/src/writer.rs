@@ -243,18 +243,23 @@ async fn produce(client: &Client, id: Option<Str>, partition: &TopicPartition, r
         }],
         ..Default::default()
     };
-    loop {
+    let written = crate::eventually("a leader that takes a batch", Duration::from_secs(30), async || {
         let (leader, _) =
             client.leader(&partition.topic, partition.partition).await.expect("the partition has a leader");
         let response = call(client, leader, request.clone(), 11).await;
         let answer = &response.responses[0].partition_responses[0];
         match ErrorCode(answer.error_code) {
-            ErrorCode::NONE => return Offset(answer.base_offset),
-            // Metadata may name the leader of a new partition some moments before that broker leads it.
-            ErrorCode::NOT_LEADER_OR_FOLLOWER => tokio::time::sleep(Duration::from_millis(20)).await,
+            ErrorCode::NONE => Some(Offset(answer.base_offset)),
+            // Metadata may name the leader of a new partition some moments before that broker knows it, and another one
+            // may lead it by now.
+            ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+                client.invalidate(&partition.topic);
+                None
+            }
             code => panic!("Produce to {partition}: {code}"),
         }
-    }
+    });
+    written.await
 }
 
 async fn call<R: Request>(client: &Client, to: BrokerId, request: R, max_version: i16) -> R::Response {
