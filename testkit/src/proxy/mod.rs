@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use kafka_wire::client::{BoxFuture, Connector, DialError, Transport};
-use kafka_wire::protocol::ApiKey;
+use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::wire::Str;
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::TcpStream;
@@ -59,6 +59,8 @@ struct State {
     edits: Vec<Edit>,
     /// Changes of every answer, by API.
     lasting_edits: BTreeMap<i16, LastingEdit>,
+    /// The error code with which every request is refused, by API.
+    refusals: BTreeMap<i16, i16>,
     /// Most bytes of one write to the client.
     piece_bytes: Option<usize>,
     connections: u64,
@@ -138,6 +140,17 @@ impl Proxy {
         self.state().lasting_edits.remove(&i16::from(api));
     }
 
+    /// Refuses every request of an API with this error until [`Proxy::stop_refusing`], after the faults of single ones;
+    /// otherwise as [`Action::Error`].
+    pub fn refuse_all(&self, api: ApiKey, code: ErrorCode) {
+        self.state().refusals.insert(api.into(), code.0);
+    }
+
+    /// Lets the requests of an API through again.
+    pub fn stop_refusing(&self, api: ApiKey) {
+        self.state().refusals.remove(&i16::from(api));
+    }
+
     /// Lets nothing through between the clients and the broker that listens on this port, one way or both, until
     /// [`Proxy::heal`]. It is as when a route is gone: connections stay open, and new ones are not established. Bytes
     /// that wait arrive after that, also those of connections that the client has closed meanwhile.
@@ -186,7 +199,8 @@ impl Proxy {
     fn take_fault(&self, api_key: i16) -> Option<Action> {
         let mut state = self.state();
         *state.requests.entry(api_key).or_default() += 1;
-        state.plan.draw(api_key)
+        let refused = state.refusals.get(&api_key).map(|code| Action::Error(*code));
+        state.plan.draw(api_key).or(refused)
     }
 
     fn edited(&self, api_key: i16, frame: Vec<u8>) -> Vec<u8> {
