@@ -90,9 +90,9 @@ impl Fixture {
     async fn assert_few_requests(&self, what: &str, watched: Duration) {
         // The first attempts come at once.
         sleep(Duration::from_millis(300)).await;
-        let before = self.proxy.all_requests();
+        let (started, before) = (Instant::now(), self.proxy.all_requests());
         sleep(watched).await;
-        let count = self.proxy.all_requests() - before;
+        let (count, watched) = (self.proxy.all_requests() - before, started.elapsed());
         let limit = REQUESTS_A_SECOND_MAX * u64::try_from(watched.as_millis()).expect("short") / 1_000;
         assert!(count <= limit, "{what}: {count} requests in {watched:?}");
     }
@@ -196,10 +196,7 @@ async fn keys_follow_the_partitions_of_a_topic_that_is_made_anew(broker: TestBro
     // A record that nobody takes lets the producer look the topic up.
     let nowhere = ProducerRecord::to(&topic).partition(PartitionId(2)).value("x");
     producer.send(nowhere).await.expect("it had three").forget();
-    eventually("one partition", WAIT, async || {
-        (producer.partition_count(&topic).await.expect("it is known") == 1).then_some(())
-    })
-    .await;
+    eventually("one partition", WAIT, async || (producer.partition_count(&topic).await.ok()? == 1).then_some(())).await;
     for key in &keys {
         written(send(key).await).await;
     }
@@ -207,14 +204,18 @@ async fn keys_follow_the_partitions_of_a_topic_that_is_made_anew(broker: TestBro
 
 async fn writers_without_every_acknowledgement_lose_and_double_only_what_they_may(broker: TestBroker) {
     const RECORDS: usize = 300;
+    const BETWEEN_CUTS: usize = 25;
     for acks in [Acks::None, Acks::Leader] {
         let fixture = Fixture::new(&broker, 1).await;
         let small = ProducerConfig { batch_size_bytes: 100, linger: Duration::ZERO, ..ProducerConfig::default() };
         let producer = Producer::open(&fixture.client, ProducerConfig { acks, ..small }).await.expect("it opens");
         let mut deliveries = Vec::new();
         for number in 0..RECORDS {
-            if number % 25 == 24 {
-                fixture.proxy.cut();
+            match number % BETWEEN_CUTS {
+                24 => fixture.proxy.cut(),
+                // Longer than a client takes to connect again.
+                15 => sleep(Duration::from_millis(100)).await,
+                _ => {}
             }
             deliveries.push((number.to_string(), fixture.send(&producer, &number.to_string()).await));
         }
@@ -237,7 +238,10 @@ async fn writers_without_every_acknowledgement_lose_and_double_only_what_they_ma
         assert!(wrong.is_empty(), "{acks:?}: {wrong:?}");
         if acks == Acks::None {
             let numbers: Vec<usize> = log.iter().map(|value| value.parse().expect("a number")).collect();
-            assert!(numbers.is_sorted() && numbers.len() > RECORDS / 2, "{} of {RECORDS}: {numbers:?}", numbers.len());
+            assert!(numbers.len() > RECORDS / 2, "{} of {RECORDS}: {numbers:?}", numbers.len());
+            // Kafka may read what is left in a connection that was cut after the first records of the next one.
+            let cuts = if broker.kind().is_kafka() { RECORDS / BETWEEN_CUTS } else { 0 };
+            assert!(numbers.windows(2).filter(|two| two[0] > two[1]).count() <= cuts, "{numbers:?}");
         }
     }
 }
@@ -273,9 +277,15 @@ async fn batches_that_are_given_up_on_their_way_are_whole_if_they_arrive(broker:
     };
     let producer = Producer::open(&fixture.client, config).await.expect("a producer id");
     let mut ledger = Ledger::default();
-    for round in 0..ROUNDS {
+    let start = Instant::now();
+    // On a busy machine, time runs out for records without an outage, too: more rounds then have none.
+    for round in 0.. {
+        if round >= ROUNDS && ledger.count(Statement::Written) >= RECORDS_A_ROUND {
+            break;
+        }
+        assert!(start.elapsed() < WAIT, "{ledger:?}");
         let mut deliveries = Vec::new();
-        if round > 0 {
+        if (1..ROUNDS).contains(&round) {
             fixture.proxy.lose_route(fixture.port, Way::Requests);
         }
         for number in 0..RECORDS_A_ROUND {
@@ -291,7 +301,6 @@ async fn batches_that_are_given_up_on_their_way_are_whole_if_they_arrive(broker:
             ledger.enter(name, &within("an outcome", WAIT, delivery).await);
         }
     }
-    assert!(ledger.count(Statement::Written) >= RECORDS_A_ROUND, "{ledger:?}");
     assert!(ledger.count(Statement::Written) < ROUNDS * RECORDS_A_ROUND, "nothing was given up");
     let mut names = Vec::new();
     for topic in &fixture.topics {
