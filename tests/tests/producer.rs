@@ -57,8 +57,9 @@ impl Fixture {
     async fn with_client(broker: TestBroker, config: ClientConfig) -> Self {
         let proxy = Proxy::default();
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
+        let outside = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
         let topic = broker.unique("t");
-        create_topic(&client, &topic, PARTITIONS).await;
+        create_topic(&outside, &topic, PARTITIONS).await;
         Self { broker, client, proxy, topic }
     }
 
@@ -349,9 +350,9 @@ async fn a_gap_in_the_sequence_is_healed_under_a_higher_epoch(broker: TestBroker
 
 async fn an_answer_that_never_comes_is_possibly_written(broker: TestBroker) {
     let mut client = client_config(broker.bootstrap());
-    client.request_timeout = Duration::from_millis(300);
+    client.request_timeout = Duration::from_secs(1);
     let fixture = Fixture::with_client(broker, client).await;
-    let config = ProducerConfig { delivery_timeout: Duration::from_millis(500), ..ProducerConfig::default() };
+    let config = ProducerConfig { delivery_timeout: Duration::from_secs(3), ..ProducerConfig::default() };
     let (mut producer, topic) = fixture.open(config).await;
     for _ in 0..4 {
         fixture.inject(1, Action::DropRequest);

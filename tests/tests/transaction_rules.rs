@@ -373,7 +373,7 @@ async fn carrying_on(broker: TestBroker) {
 }
 
 async fn timing_out(broker: TestBroker) {
-    let wire = Wire { timeout: Duration::from_millis(300), ..Wire::open(&broker).await };
+    let wire = Wire { timeout: Duration::from_secs(1), ..Wire::open(&broker).await };
     let producer = wire.new_producer().await;
     wire.begin(producer, 0).await;
     // Kafka looks for expired transactions every ten seconds. The error of a write shows when it has done so.

@@ -49,7 +49,10 @@ on_every_broker!(
 /// The parts that most tests need: an output topic, an input topic, a group, a producer.
 struct Fixture {
     broker: TestBroker,
+    /// Behind the proxy.
     client: Client,
+    /// Not behind it, and with more time.
+    outside: Client,
     proxy: Proxy,
     topic: String,
     input: String,
@@ -66,12 +69,13 @@ impl Fixture {
     async fn with_client(broker: TestBroker, config: ClientConfig) -> Self {
         let proxy = Proxy::default();
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
+        let outside = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
         let (topic, input) = (broker.unique("out"), broker.unique("in"));
-        create_topic(&client, &topic, 3).await;
-        create_topic(&client, &input, 2).await;
+        create_topic(&outside, &topic, 3).await;
+        create_topic(&outside, &input, 2).await;
         let group = GroupMetadata::without_membership(broker.unique("g").as_str());
         let id = broker.unique("tx");
-        Self { broker, client, proxy, topic, input, group, id }
+        Self { broker, client, outside, proxy, topic, input, group, id }
     }
 
     fn config(&self) -> ProducerConfig {
@@ -103,14 +107,14 @@ impl Fixture {
 
     async fn committed_offset(&self) -> Option<Offset> {
         let partition = TopicPartition::new(self.input.as_str(), PartitionId(0));
-        let fetched = fetch_offsets(&self.client, &self.group.group_id, &[partition]).await;
+        let fetched = fetch_offsets(&self.outside, &self.group.group_id, &[partition]).await;
         fetched.expect("the coordinator answers")[0].1.as_ref().map(|committed| committed.offset)
     }
 
     /// The values that a `read_committed` reader sees, sorted; waits for the markers of recent commits.
     async fn visible(&self, expected: usize) -> Vec<String> {
         eventually("what was committed", Duration::from_secs(20), async || {
-            let records = read_to_end(&self.client, &self.topic, ReadCommitted).await;
+            let records = read_to_end(&self.outside, &self.topic, ReadCommitted).await;
             (records.len() >= expected).then(|| {
                 let mut values: Vec<String> = records.iter().map(|record| record.text().1.to_owned()).collect();
                 values.sort();
@@ -126,8 +130,8 @@ impl Fixture {
             .map(|index| (TopicPartition::new(self.topic.as_str(), PartitionId(index)), OffsetSpec::Latest))
             .collect();
         eventually("the end of every transaction", Duration::from_secs(30), async || {
-            let stable = self.client.list_offsets(&asked, ReadCommitted).await.expect("the leaders answer");
-            let all = self.client.list_offsets(&asked, Default::default()).await.expect("the leaders answer");
+            let stable = self.outside.list_offsets(&asked, ReadCommitted).await.expect("the leaders answer");
+            let all = self.outside.list_offsets(&asked, Default::default()).await.expect("the leaders answer");
             (stable.iter().map(|end| end.offset).eq(all.iter().map(|end| end.offset))).then_some(())
         })
         .await;
@@ -243,8 +247,8 @@ async fn the_older_of_two_producers_with_one_id_is_fenced(broker: TestBroker) {
 
 async fn a_transaction_that_is_open_too_long_is_aborted_and_says_so(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
-    let config = ProducerConfig { transaction_timeout: Duration::from_secs(1), ..fixture.config() };
-    let (mut producer, topic) = fixture.open_with(config.clone()).await;
+    let config = ProducerConfig { transaction_timeout: Duration::from_secs(3), ..fixture.config() };
+    let (mut producer, topic) = fixture.open_with(config).await;
     producer.begin().expect("nothing is open");
     append(&mut producer, topic, &["late"]);
     producer.flush().await.expect("everything is acknowledged");
@@ -252,7 +256,7 @@ async fn a_transaction_that_is_open_too_long_is_aborted_and_says_so(broker: Test
     append(&mut producer, topic, &["later"]);
     let refused = fixture.commit(&mut producer, 9).await;
     assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
-    let (mut producer, topic) = fixture.open_with(config).await;
+    let (mut producer, topic) = fixture.open().await;
     producer.begin().expect("nothing is open");
     append(&mut producer, topic, &["a"]);
     fixture.commit(&mut producer, 1).await.expect("committed");
@@ -446,11 +450,12 @@ async fn a_passing_error_of_any_request_changes_nothing(broker: TestBroker) {
 
 async fn a_commit_whose_every_answer_is_lost_turns_out_to_be_committed(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
-    let config = ProducerConfig { end_timeout: Duration::from_millis(700), ..fixture.config() };
+    let config = ProducerConfig { end_timeout: Duration::from_secs(3), ..fixture.config() };
     let (mut producer, topic) = fixture.open_with(config).await;
     producer.begin().expect("nothing is open");
     append(&mut producer, topic, &["a", "b"]);
-    for _ in 0..30 {
+    // More than a commit asks in that time: its pauses double up to a second.
+    for _ in 0..15 {
         fixture.inject(ApiKey::EndTxn, 1, Action::ApplyThenDisconnect);
     }
     let outcome = fixture.commit(&mut producer, 3).await;
@@ -465,9 +470,9 @@ async fn a_commit_whose_every_answer_is_lost_turns_out_to_be_committed(broker: T
 
 async fn a_commit_that_never_arrives_turns_out_to_be_aborted(broker: TestBroker) {
     let mut config = client_config(broker.bootstrap());
-    config.request_timeout = Duration::from_millis(500);
+    config.request_timeout = Duration::from_secs(2);
     let fixture = Fixture::with_client(broker, config).await;
-    let config = ProducerConfig { end_timeout: Duration::from_millis(700), ..fixture.config() };
+    let config = ProducerConfig { end_timeout: Duration::from_secs(3), ..fixture.config() };
     let (mut producer, topic) = fixture.open_with(config).await;
     producer.begin().expect("nothing is open");
     append(&mut producer, topic, &["never", "never"]);
@@ -498,7 +503,16 @@ async fn an_unexplained_error_is_not_taken_for_a_commit(broker: TestBroker) {
 
 /// Commits a transaction whose first request of this kind is on its way for so long that it is sent again. It arrives
 /// when the next transaction is open, which is aborted.
-async fn arrive_late(broker: TestBroker, api: ApiKey) {
+async fn arrive_late(mut broker: TestBroker, api: ApiKey) {
+    for _ in 0..ATTEMPTS {
+        let Some(again) = attempt_to_arrive_late(broker, api).await else { return };
+        broker = again;
+    }
+    panic!("each commit took longer than its first request was on its way");
+}
+
+/// On a busy machine, the request may arrive before the commit is over, which shows nothing: the broker is returned.
+async fn attempt_to_arrive_late(broker: TestBroker, api: ApiKey) -> Option<TestBroker> {
     const ON_THE_WAY: Duration = Duration::from_secs(3);
     let mut config = client_config(broker.bootstrap());
     config.request_timeout = Duration::from_millis(700);
@@ -509,7 +523,9 @@ async fn arrive_late(broker: TestBroker, api: ApiKey) {
     let sent = Instant::now();
     fixture.inject(api, 1, Action::Delay(ON_THE_WAY));
     fixture.commit(&mut producer, 3).await.expect("the second request is answered");
-    assert!(sent.elapsed() < ON_THE_WAY, "the first one has not arrived yet");
+    if sent.elapsed() >= ON_THE_WAY {
+        return Some(fixture.broker);
+    }
     producer.begin().expect("the last one is committed");
     append(&mut producer, topic, &["never", "never"]);
     within("acknowledgements", Duration::from_secs(20), producer.flush()).await.expect("written, and not committed");
@@ -518,7 +534,10 @@ async fn arrive_late(broker: TestBroker, api: ApiKey) {
     fixture.settle().await;
     assert_eq!(fixture.visible(2).await, ["a", "b"]);
     assert_eq!(fixture.committed_offset().await, Some(Offset(3)));
+    None
 }
+
+const ATTEMPTS: usize = 3;
 
 /// Source: KAFKA-17754.
 async fn a_commit_that_arrives_late_ends_no_later_transaction(broker: TestBroker) {
