@@ -9,8 +9,11 @@ use std::time::Duration;
 use conformance::reader::{KeptRecord, create_topic, read_to_end, until_stable};
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, client_config, eventually, on_both_brokers};
+use kafka_wire::admin::OffsetSpec;
 use kafka_wire::client::Client;
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::types::{Offset, PartitionId};
 use processor::{Config, Feed, FileFormat, FileRecords, RunError, TimestampMs};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -63,6 +66,16 @@ impl Room {
         read_to_end(&self.client, &self.topic, IsolationLevel::ReadCommitted).await
     }
 
+    /// The ends of the only partition: of what is committed, and of what is written.
+    async fn ends(&self) -> (Offset, Offset) {
+        let latest = [(TopicPartition::new(self.topic.as_str(), PartitionId(0)), OffsetSpec::Latest)];
+        let end = async |isolation| {
+            let listed = self.client.list_offsets(&latest, isolation).await.expect("the leader answers");
+            listed[0].offset.expect("a log has an end")
+        };
+        (end(IsolationLevel::ReadCommitted).await, end(IsolationLevel::ReadUncommitted).await)
+    }
+
     async fn values(&self) -> Vec<String> {
         self.records().await.iter().map(value).collect()
     }
@@ -93,8 +106,10 @@ async fn lines_of_files_come_once_while_the_feed_is_killed(broker: TestBroker) {
     let arguments = [&room.config.bootstrap_servers.join(","), &room.name, &text(&room.folder), &room.topic, "20000"];
     let mut feed = WordCount::start_program("from-files", &arguments, &std::env::temp_dir());
     for kill in 1..=KILLS {
-        let so_far = room.values().await.len();
-        let has_fed = async || (room.values().await.len() > so_far).then_some(());
+        // Reading would take longer the more there is, and the feed goes on meanwhile.
+        let (_, so_far) = room.ends().await;
+        // More than the marker by which a new run aborts what the last one has left.
+        let has_fed = async || (room.ends().await.0.0 > so_far.0 + 1).then_some(());
         eventually("more records", PATIENCE, has_fed).await;
         sleep(Duration::from_millis(37 * kill)).await;
         feed.kill();
