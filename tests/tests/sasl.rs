@@ -22,6 +22,7 @@ use kafka_wire::types::PartitionId;
 use testkit::broker::{Broker, BrokerConfig, SaslConfig, SaslMechanism};
 use testkit::proxy::Proxy;
 use testkit::real::{RealConfig, RealKafka, Unavailable};
+use tokio::time::Instant;
 
 const USER: &str = "alice";
 const PASSWORD: &str = "pass, with = signs";
@@ -76,7 +77,36 @@ async fn assert_judges(bootstrap: &str) {
 
 /// Writes and reads for longer than two sessions last, with many requests on their way: each connection is renewed
 /// again and again, none is closed, and no record is lost or doubled.
+///
+/// A session may end while this process stands still: what fails then says nothing, and is done again.
 async fn assert_renewed(bootstrap: &str, topic: &str, sasl: Sasl, duration: Duration) {
+    for attempt in 1..=ATTEMPTS {
+        let (bootstrap, topic, sasl) = (bootstrap.to_owned(), format!("{topic}-{attempt}"), sasl.clone());
+        let mut writing = tokio::spawn(async move { write_and_read(&bootstrap, &topic, sasl, duration).await });
+        let mut longest_pause = Duration::ZERO;
+        let failure = loop {
+            let before = Instant::now();
+            tokio::select! {
+                written = &mut writing => match written {
+                    Ok(()) => return,
+                    Err(failure) => break failure,
+                },
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
+            longest_pause = longest_pause.max(before.elapsed());
+        };
+        assert!(
+            longest_pause > PAUSE_MIN && attempt < ATTEMPTS,
+            "{failure}, see above; pauses up to {longest_pause:?}"
+        );
+    }
+}
+
+/// Time between the renewal of a session and its end: at least 5 % of 8 s.
+const PAUSE_MIN: Duration = Duration::from_millis(400);
+const ATTEMPTS: usize = 3;
+
+async fn write_and_read(bootstrap: &str, topic: &str, sasl: Sasl, duration: Duration) {
     let proxy = Proxy::default();
     let mut config = client_config(bootstrap);
     config.sasl = Some(sasl);
@@ -87,7 +117,7 @@ async fn assert_renewed(bootstrap: &str, topic: &str, sasl: Sasl, duration: Dura
     let small = ProducerConfig { batch_size_bytes: 100, linger: Duration::ZERO, ..ProducerConfig::default() };
     let producer = Producer::open(&client, small).await.expect("a producer id");
     let broker = client.cluster().brokers().next().expect("the cluster has a broker").id;
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let ask = async || {
         while start.elapsed() < duration {
             let request = MetadataRequest { topics: Some(Vec::new()), ..Default::default() };
@@ -111,8 +141,9 @@ async fn assert_renewed(bootstrap: &str, topic: &str, sasl: Sasl, duration: Dura
     };
     let mut tail = None;
     let begin = async {
-        tail = Some(Tail::start(&client, &partition.topic, IsolationLevel::ReadUncommitted).await);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let tail = &*tail.insert(Tail::start(&client, &partition.topic, IsolationLevel::ReadUncommitted).await);
+        // Every connection is open when something that was written has been read.
+        eventually("a record", WAIT, async || tail.look(|arrived| (!arrived.is_empty()).then_some(()))).await;
         (proxy.connections(), proxy.requests(ApiKey::SaslAuthenticate))
     };
     let ((), (), count, (connections, logins)) = tokio::join!(ask(), ask(), produce, begin);
