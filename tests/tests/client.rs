@@ -42,6 +42,8 @@ on_both_brokers!(
     a_node_that_was_not_meant_says_so,
 );
 
+const WAIT: Duration = Duration::from_secs(30);
+
 async fn connect(broker: &TestBroker) -> Client {
     Client::connect(client_config(broker.bootstrap())).await.expect("the broker is there")
 }
@@ -176,6 +178,8 @@ async fn missing_topics_and_partitions_are_named(broker: TestBroker) {
     let text = error.to_string();
     assert!(text.contains(&name) && text.contains("--create"), "{text}");
 
+    // One that waits for longer until the topic is known.
+    let client = connect(&broker).await;
     client.create_topics(&[NewTopic::new(name.as_str(), 1)]).await.expect("the broker answers");
     client.topic(&name).await.expect("it was created");
     let error = client.leader(&name, PartitionId(1)).await.expect_err("it has one partition");
@@ -304,7 +308,7 @@ async fn a_broker_that_is_silent_about_metadata_is_passed_over(broker: TestBroke
     client.leader(&topic, PartitionId(0)).await.expect("the other address answers");
     client.coordinator(CoordinatorKind::Group, &topic).await.expect("the other address answers");
     // A request has 30 s.
-    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(25), "took {:?}", start.elapsed());
 }
 
 /// The basis of the client's fallback: the refusal has the header and the body of v0, and lists ApiVersions (KIP-511).
@@ -343,9 +347,9 @@ async fn a_broker_that_restarts_on_its_address_is_found_again() {
     ask().await.expect("the broker answers");
 
     drop(broker);
-    let error = eventually("the loss of the connection", Duration::from_secs(5), || async { ask().await.err() }).await;
+    let error = eventually("the loss of the connection", WAIT, || async { ask().await.err() }).await;
     assert!(matches!(error, RequestError::NotSent { .. } | RequestError::Unanswered { .. }), "{error:?}");
     let restart = || async { Broker::start(BrokerConfig { port, ..BrokerConfig::default() }).await.ok() };
-    let _again = eventually("the port", Duration::from_secs(5), restart).await;
-    eventually("an answer", Duration::from_secs(5), || async { ask().await.ok() }).await;
+    let _again = eventually("the port", WAIT, restart).await;
+    eventually("an answer", WAIT, || async { ask().await.ok() }).await;
 }

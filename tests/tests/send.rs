@@ -268,7 +268,8 @@ async fn a_topic_that_is_missing_is_an_error_that_names_it(broker: TestBroker) {
     assert!(error.to_string().contains(&missing), "{error}");
     // A caller that does not wait is told to try again.
     let topic = broker.unique("t");
-    create_topic(&client, &topic, 1).await;
+    let patient = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
+    create_topic(&patient, &topic, 1).await;
     let early = producer.try_send(ProducerRecord::to(&topic)).expect_err("it is new to the producer");
     assert!(early.is_retriable(), "{early}");
     let delivery = eventually("the topic", WAIT, async || producer.try_send(ProducerRecord::to(&topic)).ok()).await;
@@ -322,7 +323,7 @@ async fn room_that_is_given_and_not_taken_is_for_the_next_one(broker: TestBroker
     let producer = fixture.open(ProducerConfig { buffer_limit_bytes: 5_000, ..ProducerConfig::default() }).await;
     producer.partition_count(&fixture.topic).await.expect("the topic is there");
     let embedded = fixture.broker.embedded().expect("this test runs on the embedded broker");
-    let late = Action::Delay(Duration::from_millis(300));
+    let late = Action::Delay(Duration::from_secs(2));
     embedded.inject(Rule { api_key: ApiKey::Produce as i16, nth: 1, action: late });
     let text = "x".repeat(3_000);
     let sent = producer.send(fixture.record(&text)).await.expect("there is room");
