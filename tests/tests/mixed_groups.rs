@@ -11,13 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance::foreign::{confluent, java};
 use conformance::reader::create_topic;
-use conformance::writer::write;
 use conformance::{TestBroker, client_config, eventually, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, CallOptions, Client, GroupConsumer, Lane, Node, Polled, ResetPolicy,
+    AssignmentChange, Assignor, CallOptions, Client, ExclusiveProducer, GroupConsumer, Lane, Node, Polled, ResetPolicy,
 };
-use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
+use kafka_wire::cluster::CoordinatorKind;
 use kafka_wire::group::blob::decode_assignment;
+use kafka_wire::producer::{NewRecord, ProducerConfig};
 use kafka_wire::protocol::describe_groups::{DescribeGroupsRequest, DescribedGroup};
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
@@ -112,11 +112,7 @@ impl Group {
         eventually("our share", Duration::from_secs(60), has_its_share).await;
         // A client that has its records and ends while the others still join cannot commit, and they read them again.
         self.until_shared().await;
-        for index in 0..PARTITIONS {
-            let numbers: Vec<String> = (index..RECORDS).step_by(6).map(|number| number.to_string()).collect();
-            let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
-            write(&self.client, &TopicPartition::new(self.topic.clone(), PartitionId(index)), &numbers).await;
-        }
+        self.write().await;
         let mut seen: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for (reader, other) in others.into_iter().enumerate() {
             let Some(text) = other.await.expect("no panic") else { return false };
@@ -130,6 +126,19 @@ impl Group {
         assert_eq!(seen.len(), usize::try_from(RECORDS).expect("few"), "{order:?}: {seen:?}");
         assert!(seen.values().all(|readers| readers.len() == 1), "{order:?}: each once: {seen:?}");
         true
+    }
+
+    /// Writes to all partitions at once: the first client that has its records ends, and the others share anew, by when
+    /// they must have theirs.
+    async fn write(&self) {
+        let config = ProducerConfig { linger: Duration::from_secs(60), ..ProducerConfig::default() };
+        let mut producer = ExclusiveProducer::open(&self.client, config).await.expect("a producer id");
+        let topic = producer.topic(&self.topic).await.expect("the topic is there");
+        for number in 0..RECORDS {
+            let (partition, value) = (PartitionId(number % PARTITIONS), number.to_string());
+            producer.append(topic, partition, NewRecord::of(value.as_bytes())).expect("there is room");
+        }
+        producer.flush().await.expect("all are written");
     }
 
     /// Waits until the group has this many members and has finished rebalancing.
