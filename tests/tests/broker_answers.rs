@@ -54,7 +54,8 @@ async fn new_topic(broker: &TestBroker, client: &Client, configs: &[(&str, &str)
     let topic = NewTopic { configs, ..NewTopic::new(name.clone(), 1) };
     client.create_topics(&[topic]).await.expect("the broker answers")[0].1.clone().expect("the topic is new");
     eventually("the topic", Duration::from_secs(30), || async {
-        client.metadata(std::slice::from_ref(&name)).await.ok()
+        let cluster = client.metadata(std::slice::from_ref(&name)).await.ok()?;
+        cluster.topic(&name)?.error.is_none().then_some(())
     })
     .await;
     name

@@ -19,7 +19,7 @@ use kafka_wire::protocol::offset_for_leader_epoch::{
 };
 use kafka_wire::wire::Str;
 
-use crate::{NODE, NONE, PLAIN, Wire};
+use crate::{NODE, NONE, PLAIN, Wire, until};
 
 on_both_brokers!(
     epochs_have_ends,
@@ -208,6 +208,8 @@ async fn directories_are_described(broker: TestBroker) {
     };
     let size = i64::try_from(crate::batch(PLAIN, b"value").len()).expect("a small batch");
     let whole = [(0, size, 0, false), (1, 0, 0, false)];
+    // The broker makes the log of a partition some time after the topic was created.
+    until(whole.to_vec(), async || describe(1, None).await).await;
     for version in 1..=5 {
         assert_eq!(describe(version, None).await, whole, "v{version}");
     }

@@ -269,6 +269,8 @@ async fn producers_are_described(broker: TestBroker) {
     let job = Job::open(broker).await;
     let unknown = job.wire.unique("unknown");
     let missing = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    // The broker makes the log of a partition some time after the topic was created.
+    until(NONE, async || ErrorCode(producers(&job.wire, &job.topic, 0).await.error_code)).await;
     for (topic, partition, expected) in [
         (unknown.as_str(), 0, missing),
         (&job.topic, 2, missing),
