@@ -6,7 +6,7 @@ mod example;
 use std::time::Duration;
 
 use conformance::{TestBroker, client_config, on_both_brokers};
-use kafka_wire::admin::{GroupFilter, NewTopic};
+use kafka_wire::admin::{GroupFilter, NewTopic, OffsetSpec};
 use kafka_wire::blocking::Client;
 use kafka_wire::client::{ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupOffsets, ResetPolicy, Subscription};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
@@ -165,6 +165,15 @@ async fn a_session_and_the_handles_of_one_owner_block(broker: TestBroker) {
         assert!(admin.user_topics().expect("an answer").iter().any(|topic| *topic == *input));
 
         let config = ConsumerConfig { isolation: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+        // A commit is answered before its markers are written.
+        let end = |isolation| {
+            let asked = [(partition(&output), OffsetSpec::Latest)];
+            admin.list_offsets(&asked, isolation).expect("an answer")[0].offset
+        };
+        let start = Instant::now();
+        while end(IsolationLevel::ReadCommitted) != end(IsolationLevel::ReadUncommitted) {
+            assert!(start.elapsed() < WAIT, "the transaction does not end");
+        }
         let mut values = Vec::new();
         let handle = |_: &TopicPartition, record: Record<'_>| values.push(record.value.unwrap_or_default().to_vec());
         client.read_to_end(&[partition(&output)], config, handle).expect("it ends");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use conformance::foreign::{Isolation, confluent, java, java_records, kcat, kcat_records};
-use conformance::reader::{self, KeptRecord, read_to_end};
+use conformance::reader::{self, KeptRecord, read_to_end, until_stable};
 use conformance::{TestBroker, client_config, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{Client, Consumer, ExclusiveProducer, Producer};
 use kafka_wire::cluster::TopicPartition;
@@ -214,6 +214,7 @@ async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
     if java("org.apache.kafka.tools.TransactionalMessageCopier", &args.concat(), "").await.is_none() {
         return;
     }
+    until_stable(&connect(&broker).await, &output).await;
     let Some(committed) = kcat_records(&broker, &output, Isolation::ReadCommitted).await else { return };
     assert_eq!(without_partition(&committed), lines(0..2_000));
     let Some(seen_by_java) = java_records(&broker, &output, Isolation::ReadCommitted, 2_000).await else { return };
