@@ -314,7 +314,7 @@ fn run_id() -> u128 {
 /// Members of the consumer protocol get these times from the broker. Kafka's defaults of 5 and 45 s would make a suite
 /// wait that long for every step of a rebalance.
 const CONSUMER_HEARTBEAT_MS: u64 = 300;
-const CONSUMER_SESSION_MS: u64 = 10_000;
+const CONSUMER_SESSION_MS: u64 = 20_000;
 
 /// Longest time of one test: twenty kills, each with the longest stall that was seen on a slow machine.
 const TEST_DURATION_MAX: Duration = Duration::from_secs(15 * 60);

@@ -482,9 +482,9 @@ where
 async fn a_consumer_that_closes_in_a_rebalance_is_not_waited_for(broker: TestBroker) {
     at_each_moment(broker, |case| async move {
         // Long after a group that does not wait; members of the consumer protocol have the session timeout of the
-        // suite's brokers, 10 s.
+        // suite's brokers, 20 s.
         let (session_timeout, limit) = match case.sharing {
-            Sharing::ByCoordinator => (Duration::from_secs(10), Duration::from_secs(7)),
+            Sharing::ByCoordinator => (Duration::from_secs(20), Duration::from_secs(15)),
             Sharing::Eager | Sharing::Cooperative => (Duration::from_secs(45), Duration::from_secs(20)),
         };
         let mut ending = Ending::new(&case, session_timeout).await;
