@@ -151,11 +151,12 @@ impl Accumulator {
     /// Makes an empty accumulator with the limits of `config`.
     #[must_use]
     pub fn new(config: &ProducerConfig) -> Self {
+        let room_limit_bytes = config.room_limit_bytes.min(config.buffer_limit_bytes / 2);
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             batch_size_bytes: config.batch_size_bytes,
             buffer_limit_bytes: config.buffer_limit_bytes,
-            room_limit_bytes: config.room_limit_bytes.min(config.buffer_limit_bytes / 2),
+            room_limit_bytes,
             topics: Vec::new(),
             by_name: HashMap::new(),
             last_found: 0,
@@ -165,7 +166,7 @@ impl Accumulator {
             closed: Vec::new(),
             buffered_bytes: 0,
             next_number: 0,
-            buffers: Buffers::new(config.buffer_limit_bytes.min(SPARE_BYTES_MAX)),
+            buffers: Buffers::new(room_limit_bytes.saturating_mul(2).min(SPARE_BYTES_MAX)),
         }
     }
 
@@ -547,7 +548,7 @@ fn index_of(count: usize) -> u32 {
 /// Numbers accumulators. Two would share a number only after 2^32 of them, if one of them lived that long.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Most memory of settled batches that is kept for others; less if the buffer limit is less.
+/// Most memory of batches that is in use or kept for later ones; less if twice the room limit is less.
 const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Room of the first batch of a partition.

@@ -221,9 +221,9 @@ impl Config {
             rack: None,
             state_dir: std::env::temp_dir().join("waterwheel"),
             instance_id: None,
-            fetch_max_bytes: 16 << 20,
+            fetch_max_bytes: 4 << 20,
             decompression_limit: 128 << 20,
-            buffer_memory: 32 << 20,
+            buffer_memory: 8 << 20,
             request_timeout: Duration::from_secs(30),
             client: Properties::new(),
         }
