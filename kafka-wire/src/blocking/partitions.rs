@@ -111,6 +111,13 @@ impl Consumer {
         self.consumer.watermarks(partition)
     }
 
+    /// Returns the ends of the partition as of a fetch that ended at most `age_max` ago. `None` if there was none, or
+    /// if the last one failed.
+    #[must_use]
+    pub fn watermarks_within(&self, partition: &TopicPartition, age_max: Duration) -> Option<Watermarks> {
+        self.consumer.watermarks_within(partition, age_max)
+    }
+
     /// Returns the number of offsets between the position and the end, as of the last fetch.
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -155,6 +156,13 @@ impl Consumer {
     #[must_use]
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
         self.shared.fetcher().watermarks(partition)
+    }
+
+    /// The ends of the partition as of a fetch that ended at most `age_max` ago. `None` if there was none, or if the
+    /// last one failed, as when the leader is gone: what came into the log since may not be known here.
+    #[must_use]
+    pub fn watermarks_within(&self, partition: &TopicPartition, age_max: Duration) -> Option<Watermarks> {
+        self.shared.fetcher().watermarks_within(partition, self.shared.client.now(), age_max)
     }
 
     /// Returns the number of offsets between the position and the end (the last stable offset if only committed records

@@ -198,6 +198,14 @@ impl Fetcher {
         self.positions.find(partition)?.watermarks
     }
 
+    /// The ends of the partition as of a fetch that ended at most `age_max` ago; `None` if there was none, or if the
+    /// last one failed: records that came into the log since may be unknown here for longer than that.
+    #[must_use]
+    pub fn watermarks_within(&self, partition: &TopicPartition, now: Moment, age_max: Duration) -> Option<Watermarks> {
+        let assigned = self.positions.find(partition)?;
+        assigned.watermarks.filter(|_| assigned.failures == 0 && now.since(assigned.answered_at) <= age_max)
+    }
+
     /// The replica that the partition is read from instead of its leader, as of the last answer.
     #[must_use]
     pub fn replica(&self, partition: &TopicPartition) -> Option<BrokerId> {
@@ -365,7 +373,7 @@ impl Fetcher {
         }
         for asked in &plan.asked {
             if let Some(assigned) = self.positions.find_mut(&asked.partition) {
-                assigned.state = State::InFlight;
+                assigned.asked(State::InFlight);
                 assigned.topic_id = asked.topic_id;
             }
         }

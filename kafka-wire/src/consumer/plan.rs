@@ -115,7 +115,8 @@ pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &Consume
             }
             continue;
         };
-        if from <= now && needs_check(assigned, epoch, versions.get(&leader).copied()) {
+        let is_due = assigned.is_due(from, epoch, now);
+        if is_due && needs_check(assigned, epoch, versions.get(&leader).copied()) {
             checks.entry(leader).or_default().push(Asked::new(partition, assigned, cluster, (epoch, true)));
             continue;
         }
@@ -126,7 +127,7 @@ pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &Consume
             plans.entry(broker).or_insert_with(|| Plan { broker, kind, wait, asked: Vec::new(), leaves_out: false });
         if assigned.parked_bytes >= config.max_partition_bytes as usize {
             plan.leaves_out = true;
-        } else if from <= now {
+        } else if is_due {
             plan.asked.push(Asked::new(partition, assigned, cluster, (epoch, broker == leader)));
         }
     }

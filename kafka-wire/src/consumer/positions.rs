@@ -57,10 +57,14 @@ pub(super) struct Assigned {
     pub(super) parked_bytes: usize,
     /// Number of temporary failures in a row.
     pub(super) failures: u32,
+    /// Epoch of the leader that has failed, and that the pause until the next attempt is for.
+    pub(super) spares: Option<LeaderEpoch>,
     /// Number of the last response with data, counted over all partitions: the partition that was served
     /// longest ago goes first.
     pub(super) served: u64,
     pub(super) watermarks: Option<Watermarks>,
+    /// When the broker that it is read from last said what comes next, be it nothing.
+    pub(super) answered_at: Moment,
     pub(super) failure: Failure,
 }
 
@@ -114,8 +118,10 @@ impl Positions {
             state: State::Fetchable(Moment::ZERO),
             parked_bytes: 0,
             failures: 0,
+            spares: None,
             served: 0,
             watermarks: None,
+            answered_at: Moment::ZERO,
             failure: Arc::default(),
         };
         self.partitions.insert(partition, assigned);
@@ -160,6 +166,25 @@ impl Assigned {
         // That was about the position before.
         self.is_refused = false;
         self.parked_bytes -= size_bytes;
+    }
+
+    /// Whether the leader of this epoch may be asked, if it is fetchable from `from` on: the pause after a failure is
+    /// for the leader that has failed, not for its successor.
+    pub(super) fn is_due(&self, from: Moment, epoch: LeaderEpoch, now: Moment) -> bool {
+        from <= now || self.spares.is_some_and(|failed| epoch > failed)
+    }
+
+    /// Notes that a request is under way.
+    pub(super) const fn asked(&mut self, state: State) {
+        self.spares = None;
+        self.state = state;
+    }
+
+    /// Notes an answer, of which nothing failed.
+    pub(super) const fn answered(&mut self, now: Moment) {
+        self.failures = 0;
+        self.answered_at = now;
+        self.state = State::Fetchable(now);
     }
 
     /// Whether an error in delivered data forbids reading on.

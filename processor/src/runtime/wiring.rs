@@ -220,7 +220,8 @@ impl<'s> Wiring<'s> {
     fn process_queued(&mut self) -> bool {
         let Self { worker, transaction, inputs, client, .. } = self;
         let Some(transaction) = transaction.as_mut().filter(|_| worker.orders_inputs()) else { return false };
-        let log_end = |input: &TopicPartition| inputs.consumer().watermarks(input).map(|ends| ends.last_stable_offset);
+        let ends = |input: &TopicPartition| inputs.consumer().watermarks_within(input, ENDS_AGE_MAX);
+        let log_end = |input: &TopicPartition| ends(input).map(|ends| ends.last_stable_offset);
         worker.process_queued(client.now(), &log_end, transaction)
     }
 
@@ -459,6 +460,10 @@ const QUEUE_BYTES_MAX: usize = 1 << 20;
 
 /// Interval of the reports about tasks.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long ago the leader of an input may have said that its log ends: some answers' distance, and less than a cluster
+/// takes for the choice of another leader, which might take records that are not known here.
+const ENDS_AGE_MAX: Duration = Duration::from_secs(1);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 

@@ -99,7 +99,9 @@ impl Fetcher {
         }
         // In a session, a response leaves out the partitions without news.
         for asked in unanswered.into_values() {
-            self.fetch_again(now, asked);
+            if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+                assigned.answered(now);
+            }
         }
     }
 
@@ -130,13 +132,12 @@ impl Fetcher {
             return;
         }
         assigned.checked = Some(asked.epoch);
-        assigned.failures = 0;
+        assigned.answered(now);
         assigned.watermarks = Some(Watermarks {
             high_watermark: Offset(data.high_watermark),
             last_stable_offset: Offset(data.last_stable_offset),
             log_start_offset: Offset(data.log_start_offset),
         });
-        assigned.state = State::Fetchable(now);
         if data.records.as_ref().is_some_and(|records| !records.is_empty()) {
             assigned.served = self.answers;
             self.park(asked, data);
@@ -258,6 +259,7 @@ impl Fetcher {
     pub(super) fn retry_later(&mut self, now: Moment, asked: &Asked) {
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         assigned.failures = assigned.failures.saturating_add(1);
+        assigned.spares = Some(asked.epoch);
         assigned.state = State::Fetchable(now + retry_delay(assigned.failures));
         self.stale.insert(asked.partition.topic.clone());
     }

@@ -23,11 +23,16 @@ const TOPIC_ID: Uuid = Uuid([7; 16]);
 
 /// A topic `t` whose partitions are led by these brokers.
 fn cluster(id: Uuid, leaders: &[i32]) -> Cluster {
+    cluster_at(id, leaders, 3)
+}
+
+/// The same at an epoch of the leaders.
+fn cluster_at(id: Uuid, leaders: &[i32], leader_epoch: i32) -> Cluster {
     let broker = |node_id| MetadataResponseBroker { node_id, host: Str::from("h"), port: 1, ..Default::default() };
     let partition = |(partition_index, &leader_id): (i32, &i32)| MetadataResponsePartition {
         partition_index,
         leader_id,
-        leader_epoch: 3,
+        leader_epoch,
         ..Default::default()
     };
     let topic = MetadataResponseTopic {
@@ -354,6 +359,49 @@ fn a_moved_leader_is_asked_after_the_refresh() {
     script.now = script.fetcher.next_timeout(script.now).unwrap();
     let Some(FetcherAction::Fetch { broker, .. }) = script.poll() else { panic!("a fetch") };
     assert_eq!(broker, BrokerId(2));
+}
+
+#[test]
+fn a_new_leader_does_not_wait_for_the_pause_after_the_failures_of_the_old_one() {
+    let mut script = Script::reading(ConsumerConfig::default(), 0);
+    let fail = |script: &mut Script| {
+        let (_, ticket) = script.fetch();
+        script.fetcher.handle_fetched(script.now, ticket, Err(FetchFailure::Unreachable));
+        assert!(matches!(script.poll(), Some(FetcherAction::Refresh(_))));
+        script.fetcher.handle_refreshed(script.now);
+    };
+    for _ in 0..8 {
+        fail(&mut script);
+        assert_eq!(script.poll(), None, "the old leader is spared");
+        script.now = script.now + Duration::from_secs(1);
+    }
+    fail(&mut script);
+    script.cluster = cluster_at(TOPIC_ID, &[2], 4);
+    let (_, ticket) = script.fetch();
+    script.fetcher.handle_fetched(script.now, ticket, Err(FetchFailure::Unreachable));
+    assert_eq!(script.poll(), None, "the new leader is spared like the old one");
+}
+
+#[test]
+fn ends_are_of_a_fetch_that_did_not_fail_and_is_not_long_ago() {
+    const AGE_MAX: Duration = Duration::from_secs(1);
+    let mut script = Script::reading(ConsumerConfig::default(), 0);
+    let ends = |script: &Script| script.fetcher.watermarks_within(&tp(0), script.now, AGE_MAX);
+    assert_eq!(ends(&script), None);
+    script.receive(holding(vec![batch(0, 1)]));
+    assert_eq!(ends(&script), script.fetcher.watermarks(&tp(0)));
+    script.now = script.now + AGE_MAX;
+    assert!(ends(&script).is_some());
+    script.now = script.now + Duration::from_millis(1);
+    assert_eq!(ends(&script), None, "the leader has not answered since");
+    // In a session, a response leaves out what has no news.
+    let (_, ticket) = script.fetch();
+    script.answer(ticket, vec![]);
+    assert!(ends(&script).is_some());
+    let (_, ticket) = script.fetch();
+    script.fetcher.handle_fetched(script.now, ticket, Err(FetchFailure::Unreachable));
+    assert_eq!(ends(&script), None, "the leader is gone");
+    assert!(script.fetcher.watermarks(&tp(0)).is_some());
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Fetcher {
         let mut topics: Vec<OffsetForLeaderTopic> = Vec::new();
         for asked in &asked {
             let Some(assigned) = self.positions.find_mut(&asked.partition) else { continue };
-            assigned.state = State::Checking;
+            assigned.asked(State::Checking);
             let wanted = OffsetForLeaderPartition {
                 partition: asked.partition.partition.0,
                 current_leader_epoch: asked.epoch.0,
