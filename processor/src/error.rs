@@ -298,7 +298,9 @@ impl ProcessError {
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::Undecodable { cause, .. } | Self::Encode { cause, .. } => matches!(cause, SerdeError::Unavailable(_)),
+            Self::Undecodable { cause, .. }
+            | Self::Encode { cause, .. }
+            | Self::BadChangelog { cause: Some(cause), .. } => matches!(cause, SerdeError::Unavailable(_)),
             Self::NotTaken { cause, .. } => matches!(cause, SinkError::Unavailable(_)),
             _ => false,
         }

@@ -213,6 +213,50 @@ fn a_format_that_cannot_be_had_for_now_loses_no_record() {
     assert!(driver.failure().is_none());
 }
 
+/// Text whose format cannot be had for the next few questions.
+#[derive(Clone, Default)]
+struct Away(Arc<AtomicU32>);
+
+impl Away {
+    fn ask(&self) -> Result<(), SerdeError> {
+        let is_away = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if is_away { Err(SerdeError::Unavailable("nobody answers".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Serde for Away {
+    type View = Owned<String>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<String, SerdeError> {
+        self.ask().and_then(|()| Text.decode(bytes))
+    }
+
+    fn encode(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.ask().and_then(|()| Text.encode(value, out))
+    }
+}
+
+#[test]
+fn state_whose_format_cannot_be_had_for_now_is_restored_later() {
+    let rows = Away::default();
+    let mut job = Topology::builder("away");
+    let names = job.table("names", "names", Utf8, rows.clone());
+    job.keyed_stream("in", Utf8, Utf8)
+        .join_table(&names, |line, name| format!("{} {name}", line.value))
+        .to("joined", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("names", Some("a"), "Ann", 1_000);
+    driver.settle();
+    rows.0.store(2, Ordering::Relaxed);
+    driver.crash();
+    (0..5).for_each(|_| driver.settle());
+    assert!(driver.failure().is_none(), "{:?}", driver.failure());
+    driver.pipe("in", Some("a"), "1", 2_000);
+    driver.settle();
+    assert_eq!(driver.read("joined").iter().map(TestRecord::value_str).collect::<Vec<_>>(), ["1 Ann"]);
+    assert_eq!(rows.0.load(Ordering::Relaxed), 0, "it was asked");
+}
+
 #[test]
 fn a_record_without_a_timestamp_is_in_no_window_of_1969() {
     let skipping =
