@@ -5,6 +5,7 @@
 //! derive [`View`](macro@crate::View), through [`JsonView`] or [`Packed`].
 
 mod borrowed;
+mod finite;
 mod json;
 mod nullable;
 mod numbers;
@@ -171,8 +172,8 @@ pub enum SerdeError {
     },
     /// The bytes are null, and the type has no null.
     Null,
-    /// The bytes are not the JSON that the type needs, or the value cannot be represented in JSON (a map whose
-    /// keys are not strings).
+    /// The bytes are not the JSON that the type needs, or the value cannot be represented in JSON (NaN, or a
+    /// map whose keys are not strings).
     Json {
         /// Line of the input, from 1; 0 for errors of encoding.
         line: usize,
@@ -240,6 +241,10 @@ pub fn short_type_name<T: ?Sized>() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Serialize};
+
     use super::*;
     use crate::types::Owned;
 
@@ -292,10 +297,7 @@ mod tests {
             (Utf8.name(), ().name(), Nullable(Raw).name()),
             ("Utf8".into(), "()".into(), "Nullable<Raw>".into())
         );
-        assert_eq!(
-            Json::<Vec<std::collections::BTreeMap<u8, String>>>::new().name(),
-            "Json<Vec<BTreeMap<u8, String>>>"
-        );
+        assert_eq!(Json::<Vec<BTreeMap<u8, String>>>::new().name(), "Json<Vec<BTreeMap<u8, String>>>");
     }
 
     #[test]
@@ -318,5 +320,29 @@ mod tests {
         let json = Json::<Vec<u32>>::new();
         assert_eq!(encoded(&json, &vec![1, 2]), b"[1,2]");
         assert!(matches!(json.decode(b"[1,x]"), Err(SerdeError::Json { line: 1, column: 4, .. })));
+    }
+
+    #[test]
+    fn json_has_no_number_that_is_none() {
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        enum Shape {
+            Point,
+            Circle(f64),
+            Sides { of: Vec<(u8, f32)>, rest: BTreeMap<String, Option<f64>> },
+        }
+
+        let json = Json::<(Option<String>, Shape)>::new();
+        let sides = |side, rest| Shape::Sides { of: vec![(1, side)], rest: [("a".to_owned(), rest)].into() };
+        for shape in [Shape::Point, Shape::Circle(-0.5), sides(1.5, Some(0.0)), sides(1.5, None)] {
+            let value = (None, shape);
+            assert_eq!(json.decode(&encoded(&json, &value)), Ok(value));
+        }
+        let infinite = f64::INFINITY;
+        for shape in [Shape::Circle(f64::NAN), sides(f32::NEG_INFINITY, None), sides(1.5, Some(infinite))] {
+            let error = json.encode(&(None, shape), &mut Vec::new()).expect_err("no number").to_string();
+            assert!(error.ends_with("is no number of JSON"), "{error}");
+        }
+        let view = JsonView::<Owned<f64>>::new();
+        assert_eq!(view.encode(&f64::NAN, &mut Vec::new()).unwrap_err().to_string(), "NaN is no number of JSON");
     }
 }

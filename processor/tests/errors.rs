@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::{Route, TopicLimits};
-use processor::{Emit, ErrorKind, ErrorPolicy, I64, Raw, Text, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::{
+    Emit, ErrorKind, ErrorPolicy, I64, Json, Partitions, Raw, Text, Topology, Tumbling, U64, Utf8, Watermark,
+};
 
 #[test]
 fn what_cannot_be_decoded_goes_where_dead_letters_go() {
@@ -327,4 +329,27 @@ fn output_that_its_topic_does_not_take_is_left_out_by_itself() {
     let failure = run(None).failure().expect("it stops").to_string();
     let expected = "topic in, partition 0, offset 1: a record for topic out cannot be written: 119 bytes, and max.message.bytes is 100";
     assert_eq!(failure, expected);
+}
+
+/// A value in a repartition topic must be readable again, and JSON has no NaN.
+#[test]
+fn a_number_that_json_has_not_is_left_out_before_the_shuffle() {
+    let run = |policy: ErrorPolicy| {
+        let mut job = Topology::builder("app");
+        job.on_error(ErrorKind::Produce, policy);
+        job.stream("in", Utf8)
+            .map(|line| line.value.parse::<f64>().unwrap_or(f64::NAN))
+            .key_by("by", Partitions(1), (U64, Json::<Option<f64>>::new()), |number| (0, Some(number.value)))
+            .to("out", U64, Json::new());
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        ["0.5", "none", "1.5"].iter().for_each(|line| driver.pipe("in", None, line, 1));
+        driver.settle();
+        driver
+    };
+    let driver = run(ErrorPolicy::Skip);
+    assert_eq!(driver.failure(), None);
+    let out = driver.read("out");
+    assert_eq!(out.iter().map(|record| record.value_str()).collect::<Vec<_>>(), ["0.5", "1.5"]);
+    let failure = run(ErrorPolicy::Fail).failure().expect("it stops").to_string();
+    assert!(failure.contains("offset 1") && failure.ends_with("NaN is no number of JSON"), "{failure}");
 }

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
+use super::finite::write_json;
 use super::json::json_error;
 use super::{Serde, SerdeError, short_type_name};
 use crate::types::View;
@@ -78,7 +79,7 @@ where
 
     #[inline]
     fn encode(&self, value: &V::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        serde_json::to_writer(out, value).map_err(json_error)
+        write_json(value, out).map_err(json_error)
     }
 
     /// That of [`Json`](super::Json), since the bytes are the same.

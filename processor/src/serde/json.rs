@@ -5,10 +5,13 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::finite::write_json;
 use super::{Serde, SerdeError};
 use crate::types::Owned;
 
 /// A value as JSON, by its `serde` implementation.
+///
+/// JSON has no NaN and no infinities: a value with one cannot be encoded.
 pub struct Json<T>(PhantomData<fn() -> T>);
 
 impl<T> Json<T> {
@@ -41,7 +44,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde for Json<T> {
 
     #[inline]
     fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        serde_json::to_writer(out, value).map_err(json_error)
+        write_json(value, out).map_err(json_error)
     }
 }
 
