@@ -52,3 +52,31 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde for Json<T> {
 pub(super) fn json_error(error: serde_json::Error) -> SerdeError {
     SerdeError::Json { line: error.line(), column: error.column(), message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_again(number: f64) -> Result<f64, SerdeError> {
+        let (json, mut out) = (Json::<f64>::new(), Vec::new());
+        json.encode(&number, &mut out).and_then(|()| json.decode(&out))
+    }
+
+    proptest! {
+        /// State is the same after a restart.
+        #[test]
+        fn each_number_comes_back(bits: u64) {
+            let number = f64::from_bits(bits);
+            prop_assert_eq!(read_again(number).ok(), Some(number).filter(|number| number.is_finite()));
+        }
+    }
+
+    #[test]
+    fn a_sum_of_tenths_is_read_as_it_was_written() {
+        let sum = (0..10).fold(0.0, |sum, _| sum + 0.1);
+        assert_eq!(sum.to_string(), "0.9999999999999999");
+        assert_eq!(read_again(sum), Ok(sum));
+    }
+}
