@@ -1,9 +1,12 @@
 //! Global tables, under the test driver.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use processor::driver::{CommitPoint, TestDriver};
-use processor::operator::{GlobalState, Process, Scope, ValueState};
+use processor::operator::{GlobalState, MapState, Process, Scope, ValueState};
 use processor::output::Route;
-use processor::{ErrorKind, ErrorPolicy, Rec, Text, Topology, U64, Utf8};
+use processor::{ErrorKind, ErrorPolicy, Rec, Serde, SerdeError, Text, Topology, U64, Utf8};
 
 fn out(driver: &TestDriver, topic: &str) -> Vec<String> {
     driver.read(topic).iter().map(|record| record.value_str().to_owned()).collect()
@@ -167,4 +170,85 @@ fn a_step_reads_rules_beside_its_own_state() {
     driver.pipe("lines", Some("b"), "", 9);
     driver.settle();
     assert_eq!(out(&driver, "out"), ["a two", "a three"]);
+}
+
+/// Text whose format can be had only for every fourth question.
+#[derive(Clone, Default)]
+struct Slow(Arc<AtomicU32>);
+
+impl Slow {
+    fn ask(&self) -> Result<(), SerdeError> {
+        let asked = self.0.fetch_add(1, Ordering::Relaxed);
+        if asked % 4 == 3 { Ok(()) } else { Err(SerdeError::Unavailable("nobody answers".to_owned())) }
+    }
+}
+
+impl Serde for Slow {
+    type View = Utf8;
+
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, SerdeError> {
+        self.ask().and_then(|()| Utf8.decode(bytes))
+    }
+
+    fn encode(&self, value: &&str, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.ask().and_then(|()| Utf8.encode(value, out))
+    }
+}
+
+/// Looks up a row, and how often it has done so with this word.
+#[derive(Clone)]
+struct LookUp {
+    rows: GlobalState<Slow, String>,
+    counts: MapState<Slow, u64>,
+    is_of_rows: bool,
+}
+
+impl Process<Utf8, Utf8> for LookUp {
+    type Out = String;
+
+    fn record(&mut self, line: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        if self.is_of_rows {
+            let row = self.rows.get(scope, &line.value);
+            scope.emit(row.unwrap_or_default());
+        } else {
+            self.counts.put(scope, &line.value, 7);
+            scope.emit("put".to_owned());
+        }
+    }
+}
+
+/// A key that cannot be encoded for now may well be that of a row.
+#[test]
+fn a_row_whose_key_cannot_be_had_for_now_is_found_later() {
+    let mut job = Topology::builder("app");
+    // Not even a job that leaves out what fails leaves such a record out.
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip).on_error(ErrorKind::Produce, ErrorPolicy::Skip);
+    let rows = job.global_table("rows", Slow::default(), Text);
+    job.stream("in", Utf8).join_global(&rows, |line| Some(line.value), |_, row| row.clone()).to(
+        "joined",
+        processor::Raw,
+        Text,
+    );
+    for is_of_rows in [true, false] {
+        let name = if is_of_rows { "got" } else { "put" };
+        job.keyed_stream(&format!("{name}-in"), Utf8, Utf8)
+            .process(name, |uses| LookUp {
+                rows: uses.global(&rows),
+                counts: uses.map(&format!("{name}-counts"), Slow::default(), U64),
+                is_of_rows,
+            })
+            .to(&format!("{name}-out"), Utf8, Text);
+    }
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("rows", Some("a"), "Ann", 1);
+    driver.settle();
+    for (topic, key) in [("in", None), ("got-in", Some("k")), ("put-in", Some("k"))] {
+        driver.pipe(topic, key, "a", 2);
+        (0..20).for_each(|_| driver.settle());
+    }
+    assert_eq!((driver.failure(), driver.fatal().map(ToString::to_string)), (None, None));
+    assert_eq!(
+        (out(&driver, "joined"), out(&driver, "got-out"), out(&driver, "put-out")),
+        (vec!["Ann".to_owned()], vec!["Ann".to_owned()], vec!["put".to_owned()])
+    );
 }

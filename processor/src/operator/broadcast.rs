@@ -14,11 +14,11 @@ use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
 use super::keyed_state::{ListState, MapState, TimelineState, ValueState};
-use super::process::{Around, OnTimer, ProcessSpec, Scope, TimedOperator, UnderKey};
+use super::process::{Around, InTask, OnTimer, ProcessSpec, Scope, TimedOperator, UnderKey};
 use super::two_sided::{self, TwoSided};
 use super::{Chain, Context, NodeId, Operator, Place, StageBuilder};
 use crate::error::ProcessError;
-use crate::serde::Serde;
+use crate::serde::{Serde, SerdeError};
 use crate::state::{Clock, Handle, SortedStore, Stores};
 use crate::types::{Owned, Reborrow, Rec, View};
 
@@ -92,6 +92,7 @@ trait RuleSide<K: View, O> {
     fn stores(&mut self) -> &mut Stores;
     fn under(&mut self, key: &[u8], timestamp: TimestampMs, run: &mut UnderKey<'_, K, O>);
     fn fail(&mut self, message: String);
+    fn stop(&mut self, cause: SerdeError);
     fn times(&self) -> (TimestampMs, TimestampMs);
     fn place(&self) -> Place<'_>;
 }
@@ -123,6 +124,12 @@ where
         if self.result.is_ok() {
             let (origin, step) = (self.context.record(), self.around.step().to_owned());
             self.result = Err(ProcessError::Failed { origin, step, message });
+        }
+    }
+
+    fn stop(&mut self, cause: SerdeError) {
+        if self.result.is_ok() {
+            self.result = Err(ProcessError::Encode { to: self.around.step().to_owned(), cause });
         }
     }
 
@@ -186,8 +193,7 @@ impl<MS: Clone, A> Clone for BroadcastState<MS, A> {
 impl<MS: Serde, A: Clone + Send + 'static> BroadcastState<MS, A> {
     /// The value under a key of a rule; `None` also for one that its serde cannot encode.
     pub fn get<'s>(&self, scope: &'s mut impl InTask, key: &<MS::View as View>::Ref<'_>) -> Option<&'s A> {
-        let mut place = Vec::new();
-        self.keys.encode(key, &mut place).ok()?;
+        let place = scope.encoded(&self.keys, key)?;
         scope.stores().get_mut(self.store).get(ALL_KEYS, &place)
     }
 
@@ -203,17 +209,15 @@ impl<MS: Serde, A: Clone + Send + 'static> BroadcastState<MS, A> {
 
     /// Sets the value under a key. One that its serde cannot encode is a failure of the rule, see [`RuleScope::fail`].
     pub fn put<K: View, O>(&self, scope: &mut RuleScope<'_, K, O>, key: &<MS::View as View>::Ref<'_>, value: A) {
-        let mut place = Vec::new();
-        match self.keys.encode(key, &mut place) {
-            Ok(()) => scope.task.stores().get_mut(self.store).put(ALL_KEYS, &place, value),
-            Err(cause) => scope.fail(format!("a key of {:?} cannot be encoded: {cause}", self.store)),
+        match scope.encoded(&self.keys, key) {
+            Some(place) => scope.task.stores().get_mut(self.store).put(ALL_KEYS, &place, value),
+            None => scope.fail(format!("a key of {:?} cannot be encoded", self.store)),
         }
     }
 
     /// Removes and returns the value under a key.
     pub fn remove<K: View, O>(&self, scope: &mut RuleScope<'_, K, O>, key: &<MS::View as View>::Ref<'_>) -> Option<A> {
-        let mut place = Vec::new();
-        self.keys.encode(key, &mut place).ok()?;
+        let place = scope.encoded(&self.keys, key)?;
         scope.task.stores().get_mut(self.store).remove(ALL_KEYS, &place)
     }
 }
@@ -221,21 +225,13 @@ impl<MS: Serde, A: Clone + Send + 'static> BroadcastState<MS, A> {
 /// The group of the store that holds the values of broadcast state, which are of no key.
 const ALL_KEYS: &[u8] = &[];
 
-/// The environment of a record, a timer or a rule, in which broadcast state can be read.
-pub trait InTask {
-    /// The stores of the task.
-    fn stores(&mut self) -> &mut Stores;
-}
-
-impl<K: View, O> InTask for Scope<'_, K, O> {
-    fn stores(&mut self) -> &mut Stores {
-        Scope::stores(self)
-    }
-}
-
 impl<K: View, O> InTask for RuleScope<'_, K, O> {
     fn stores(&mut self) -> &mut Stores {
         self.task.stores()
+    }
+
+    fn unavailable(&mut self, cause: SerdeError) {
+        self.task.stop(cause);
     }
 }
 

@@ -3,8 +3,8 @@
 //! Any row can be read, whatever the key of the record or timer: it is the one that the worker has read last. With it,
 //! a step follows rules that every task must know whole, beside state of its own.
 
-use super::process::Scope;
-use crate::serde::Serde;
+use super::process::{InTask, Scope};
+use crate::serde::{Serde, SerdeError};
 use crate::state::GlobalHandle;
 use crate::types::View;
 
@@ -24,8 +24,7 @@ impl<KG: Clone, A> Clone for GlobalState<KG, A> {
 impl<KG: Serde, A: Clone + Send + 'static> GlobalState<KG, A> {
     /// The row of a key; `None` also for a key that its serde cannot encode.
     pub fn get<K: View, O>(&self, scope: &mut Scope<'_, K, O>, key: &<KG::View as View>::Ref<'_>) -> Option<A> {
-        let mut place = Vec::new();
-        self.keys.encode(key, &mut place).ok()?;
+        let place = scope.encoded(&self.keys, key)?;
         self.table.of(scope.stores().globals()).rows().get(&place).cloned()
     }
 
@@ -36,10 +35,16 @@ impl<KG: Serde, A: Clone + Send + 'static> GlobalState<KG, A> {
         scope: &mut Scope<'_, K, O>,
         mut visit: impl FnMut(<KG::View as View>::Ref<'_>, &A),
     ) {
+        let mut unavailable = None;
         for (key, row) in self.table.of(scope.stores().globals()).rows().iter() {
-            if let Ok(key) = self.keys.decode(key) {
-                visit(key, row);
+            match self.keys.decode(key) {
+                Ok(key) => visit(key, row),
+                Err(cause @ SerdeError::Unavailable(_)) => unavailable = Some(cause),
+                Err(_) => {}
             }
+        }
+        if let Some(cause) = unavailable {
+            scope.unavailable(cause);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
-use crate::serde::Serde;
+use crate::serde::{Serde, SerdeError};
 use crate::state::GlobalHandle;
 use crate::types::{Owned, Rec, View};
 
@@ -77,8 +77,14 @@ where
     fn push(&mut self, record: Rec<'_, RK, RV>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { table, key_serde, key_of, join, key, next } = self;
         key.clear();
-        // A key that cannot be written is that of no row.
-        let has_key = key_of(&record).is_some_and(|of_row| key_serde.encode(&of_row, key).is_ok());
+        let has_key = match key_of(&record).map(|of_row| key_serde.encode(&of_row, key)) {
+            Some(Ok(())) => true,
+            Some(Err(cause @ SerdeError::Unavailable(_))) => {
+                return Err(ProcessError::Encode { to: "a key of a global table".to_owned(), cause });
+            }
+            // A key that cannot be written is that of no row.
+            Some(Err(_)) | None => false,
+        };
         let value = {
             let rows = table.of(context.stores.globals()).rows();
             join(&record, rows.get(key).filter(|_| has_key))

@@ -13,7 +13,7 @@ use std::ops::{Bound, Range};
 
 use kafka_wire::types::TimestampMs;
 
-use super::process::Scope;
+use super::process::{InTask, Scope};
 use crate::serde::Serde;
 use crate::state::{Handle, KeyValueStore, SortedStore};
 use crate::types::View;
@@ -158,7 +158,7 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         scope: &'s mut Scope<'_, K, O>,
         key: &<MS::View as View>::Ref<'_>,
     ) -> Option<&'s A> {
-        let (of, key) = (scope.key, self.encode(key)?);
+        let (of, key) = (scope.key, scope.encoded(&self.keys, key)?);
         scope.stores().get_mut(self.store).get(of, &key)
     }
 
@@ -166,7 +166,7 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
     /// [`Scope::fail`].
     pub fn put<K: View, O>(&self, scope: &mut Scope<'_, K, O>, key: &<MS::View as View>::Ref<'_>, value: A) {
         let of = scope.key;
-        match self.encode(key) {
+        match scope.encoded(&self.keys, key) {
             Some(key) => scope.stores().get_mut(self.store).put(of, &key, value),
             None => scope.fail(format!("a key of {:?} cannot be encoded", self.store)),
         }
@@ -174,7 +174,7 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
 
     /// Removes and returns the value under a second key.
     pub fn remove<K: View, O>(&self, scope: &mut Scope<'_, K, O>, key: &<MS::View as View>::Ref<'_>) -> Option<A> {
-        let (of, key) = (scope.key, self.encode(key)?);
+        let (of, key) = (scope.key, scope.encoded(&self.keys, key)?);
         scope.stores().get_mut(self.store).remove(of, &key)
     }
 
@@ -193,7 +193,8 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         keys: Range<&<MS::View as View>::Ref<'_>>,
     ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
         // If one of them cannot be encoded, the range is empty.
-        let (first, end) = self.encode(keys.start).zip(self.encode(keys.end)).unwrap_or_default();
+        let (first, end) = (scope.encoded(&self.keys, keys.start), scope.encoded(&self.keys, keys.end));
+        let (first, end) = first.zip(end).unwrap_or_default();
         self.decoded(scope, (Bound::Included(&first), Bound::Excluded(&end)))
     }
 
@@ -212,11 +213,6 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
     pub fn clear<K: View, O>(&self, scope: &mut Scope<'_, K, O>) {
         let key = scope.key;
         remove(scope.stores().get_mut(self.store), key, ALL);
-    }
-
-    fn encode(&self, key: &<MS::View as View>::Ref<'_>) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.keys.encode(key, &mut bytes).ok().map(|()| bytes)
     }
 
     fn decoded<'s, K: View, O>(

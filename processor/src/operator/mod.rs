@@ -62,7 +62,7 @@ pub use aggregation::{
     SumAndCount, Top,
 };
 pub use async_map::{AsyncMap, CallOptions};
-pub use broadcast::{BroadcastProcess, BroadcastProcessing, BroadcastState, InTask, KeyedState, RuleScope};
+pub use broadcast::{BroadcastProcess, BroadcastProcessing, BroadcastState, KeyedState, RuleScope};
 pub use calls::{CallHub, Calls};
 pub use co_process::{CoProcess, CoProcessing};
 pub use cogroup::{Contribute, Update, UpdateRef};
@@ -92,7 +92,7 @@ pub use merge::{Inlet, Merge};
 pub(crate) use outside::ToOutside;
 pub use outside::{BatchOptions, Outgoing, ResultId};
 pub use peek::Peek;
-pub use process::{Output, Process, ProcessSpec, Processing, Scope};
+pub use process::{InTask, Output, Process, ProcessSpec, Processing, Scope};
 pub use select_key::SelectKey;
 pub use side::{Side, SideOutlet};
 pub use source::{RecordTime, Source, SourceOperator, TimestampExtractor};

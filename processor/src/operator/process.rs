@@ -16,7 +16,7 @@ use super::side::SideOutlet;
 use super::{Chain, Context, Expected, NodeId, Operator, Place, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::output::StoreId;
-use crate::serde::Serde;
+use crate::serde::{Serde, SerdeError};
 use crate::state::{AHEAD, Clock, Handle, Stores, TimerStore};
 use crate::types::{Owned, Reborrow, Rec, View, Window};
 
@@ -113,6 +113,37 @@ impl<K: View, O> Scope<'_, K, O> {
     }
 }
 
+/// The environment of a record, a timer or a rule, in which broadcast state can be read.
+pub trait InTask {
+    /// The stores of the task.
+    fn stores(&mut self) -> &mut Stores;
+
+    /// The format of a key cannot be had for now. That says nothing about the key: the worker starts over, without all
+    /// that the code does after this.
+    fn unavailable(&mut self, cause: SerdeError);
+
+    /// Encodes a key; `None` for one that its serde cannot encode.
+    fn encoded<S: Serde>(&mut self, serde: &S, key: &<S::View as View>::Ref<'_>) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match serde.encode(key, &mut bytes) {
+            Ok(()) => return Some(bytes),
+            Err(cause @ SerdeError::Unavailable(_)) => self.unavailable(cause),
+            Err(_) => {}
+        }
+        None
+    }
+}
+
+impl<K: View, O> InTask for Scope<'_, K, O> {
+    fn stores(&mut self) -> &mut Stores {
+        Scope::stores(self)
+    }
+
+    fn unavailable(&mut self, cause: SerdeError) {
+        self.task.stop(cause);
+    }
+}
+
 /// A further output of a [`Process`], for values of type `T`. Its records have the key and the headers of the record.
 pub struct Output<T> {
     /// Its index among the outputs of the step.
@@ -149,6 +180,7 @@ trait TaskSide<K: View, O> {
     fn emit(&mut self, value: O, timestamp: TimestampMs);
     fn push_into(&mut self, output: usize, push: &mut PushInto<'_, K>);
     fn fail(&mut self, message: String);
+    fn stop(&mut self, cause: SerdeError);
     fn times(&self) -> (TimestampMs, TimestampMs, Moment);
     fn place(&self) -> Place<'_>;
 }
@@ -193,6 +225,12 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<
         if self.result.is_ok() {
             let (origin, step) = (self.context.record(), self.step.to_owned());
             self.result = Err(ProcessError::Failed { origin, step, message });
+        }
+    }
+
+    fn stop(&mut self, cause: SerdeError) {
+        if self.result.is_ok() {
+            self.result = Err(ProcessError::Encode { to: self.step.to_owned(), cause });
         }
     }
 
