@@ -128,22 +128,19 @@ impl Folder {
         Ok(file)
     }
 
-    /// Copies the committed bytes of a part that another writer has begun into a hidden file of the writer `id`.
-    /// The other one may go on writing behind them.
-    pub(super) fn copy(&self, part: &Part, id: &str) -> Result<Part, SinkError> {
-        let (hidden, copy) = (self.hidden(part), Part { writer: id.to_owned(), ..part.clone() });
+    /// Copies the committed bytes of a part that another writer has begun. The other one may go on writing behind them.
+    pub(super) fn copy(&self, part: &Part, copy: &Part) -> Result<(), SinkError> {
+        let (hidden, path) = (self.hidden(part), self.hidden(copy));
         // A worker that has been cut off since before the present owner began looks for files that are no more needed.
         let opened = File::open(&hidden).map_err(|error| failed(&hidden, &error));
         let mut from = opened?.take(part.bytes);
-        let path = self.hidden(&copy);
         let mut to = self.create_file(&path)?;
         let bytes = io::copy(&mut from, &mut to).map_err(|error| failed(&path, &error))?;
         if bytes < part.bytes {
             let (hidden, committed) = (hidden.display(), part.bytes);
             return Err(SinkError::Refused(format!("{hidden} has {bytes} bytes, and {committed} are committed")));
         }
-        self.sync(&to, &path)?;
-        Ok(copy)
+        self.sync(&to, &path)
     }
 
     /// The task's hidden files, by number.

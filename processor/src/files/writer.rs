@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use kafka_wire::types::TimestampMs;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::FileSink;
 use super::folder::{Folder, Part, failed, frame, remove};
@@ -30,6 +31,10 @@ pub struct FileWriter {
     buffer: Vec<u8>,
     /// The files of parts that have ended since the last commit.
     ended: Vec<File>,
+    /// The copy of the part that another writer has begun, until it has its name.
+    taken_over: Option<Part>,
+    /// Whether a state names the copy, so that the next writer may need it.
+    is_named: bool,
     /// The hidden files of other writers, by the numbers of their parts.
     leftovers: Vec<(u64, PathBuf)>,
     /// Whether there are names that may not be on the disk yet.
@@ -64,6 +69,8 @@ impl FileWriter {
             file: None,
             buffer: Vec::new(),
             ended: Vec::new(),
+            taken_over: None,
+            is_named: false,
             leftovers: Vec::new(),
             has_new_names: false,
             is_ending: false,
@@ -162,7 +169,9 @@ impl SinkWriter for FileWriter {
         self.finish(std::mem::take(&mut parts.ended))?;
         self.leftovers = self.folder.leftovers()?;
         if let Some(part) = parts.open.take() {
-            let copy = self.folder.copy(&part, &self.id)?;
+            let copy = Part { writer: self.id.clone(), ..part.clone() };
+            self.taken_over = Some(copy.clone());
+            self.folder.copy(&part, &copy)?;
             if let Some(made) = self.made(&copy)? {
                 self.folder.sync(&made, &self.folder.path)?;
             }
@@ -199,17 +208,20 @@ impl SinkWriter for FileWriter {
         if std::mem::take(&mut self.has_new_names) {
             self.folder.sync_names()?;
         }
+        self.is_named = true;
         serde_json::to_vec(&self.parts).map_err(|error| SinkError::refused(&error))
     }
 
     fn committed(&mut self) -> Result<(), SinkError> {
         let ended = std::mem::take(&mut self.parts.ended);
         self.finish(ended)?;
+        self.taken_over = None;
         self.committed = self.parts.clone();
         self.remove_leftovers()
     }
 
     fn rolled_back(&mut self) -> Result<(), SinkError> {
+        self.is_named = false;
         self.buffer.clear();
         self.ended.clear();
         self.file = None;
@@ -236,6 +248,18 @@ impl SinkWriter for FileWriter {
     }
 }
 
+/// A copy that no state names is of no use to anybody. Each start makes one, so those of starts that come to no commit
+/// would fill the disk, and a full disk is a reason for such starts.
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if let Some(copy) = self.taken_over.take().filter(|_| !self.is_named)
+            && let Err(error) = self.folder.remove(&copy)
+        {
+            warn!(%error, "a hidden file is left");
+        }
+    }
+}
+
 /// Bytes that are written to a file at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -245,6 +269,41 @@ mod tests {
 
     use super::*;
     use crate::operator::{SinkPlace, TwoPhaseSink};
+
+    #[test]
+    fn a_writer_that_comes_to_no_commit_leaves_no_copy() {
+        let path = std::env::temp_dir().join(format!("waterwheel-part-copies-{}", std::process::id()));
+        let writer = || {
+            let place = SinkPlace { application_id: "app".to_owned(), step: "x".to_owned(), partition: PartitionId(0) };
+            FileSink::new(&path).writer(&place)
+        };
+        let parts = || std::fs::read_dir(&path).expect("it is there").filter_map(Result::ok);
+        let parts = || parts().filter(|entry| entry.path().extension().is_some_and(|end| end == "part")).count();
+        let mut first = writer();
+        first.open(None).expect("a new folder");
+        first.write(b"line", TimestampMs(0)).expect("room");
+        let state = first.prepare(TimestampMs(0)).expect("it is written");
+        first.committed().expect("the part is not due");
+        drop(first);
+        for is_rolled_back in [false, true, false] {
+            let mut next = writer();
+            next.open(Some(&state)).expect("the same folder");
+            if is_rolled_back {
+                next.prepare(TimestampMs(0)).expect("the copy is written");
+                next.rolled_back().expect("it is there");
+            }
+            assert_eq!(parts(), 2);
+            drop(next);
+            assert_eq!(parts(), 1, "rolled back: {is_rolled_back}");
+        }
+        // Nobody knows whether the state with the name of the copy is the committed one.
+        let mut last = writer();
+        last.open(Some(&state)).expect("the same folder");
+        last.prepare(TimestampMs(0)).expect("the copy is written");
+        drop(last);
+        assert_eq!(parts(), 2);
+        std::fs::remove_dir_all(&path).expect("it is ours");
+    }
 
     #[test]
     fn the_name_of_a_part_is_on_the_disk_before_the_state_forgets_the_part() {
