@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::format::{FileFormat, FileRecords};
-use super::item::{Item, trim_end};
+use super::item::{Item, RECORD_BYTES_MAX, too_long, trim_end};
 
 /// A file, or the files below a folder.
 pub(super) struct Files {
@@ -142,7 +142,7 @@ fn read_record(reader: &mut impl BufRead, is_csv: bool, value: &mut Vec<u8>) -> 
         let quotes = || value[value.len() - line..].iter().filter(|byte| **byte == b'"').count();
         all += line as u64;
         if all > RECORD_BYTES_MAX {
-            return Err(Error::new(ErrorKind::InvalidData, "a record of more than 1 MiB"));
+            return Err(too_long());
         }
         if line == 0 && is_open {
             return Err(Error::new(ErrorKind::UnexpectedEof, "a record whose quotes are open at the end of the file"));
@@ -165,9 +165,6 @@ fn name_of(path: &Path) -> io::Result<String> {
 fn at(path: &Path, error: &Error) -> Error {
     Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
-
-/// Most bytes of a record.
-const RECORD_BYTES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

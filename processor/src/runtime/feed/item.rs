@@ -1,5 +1,15 @@
 //! A record of an input.
 
+use std::io::{Error, ErrorKind};
+
+/// Most bytes of a record, with its end.
+pub(super) const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+/// The error for a longer one.
+pub(super) fn too_long() -> Error {
+    Error::new(ErrorKind::InvalidData, "a record of more than 1 MiB")
+}
+
 /// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Item {

@@ -92,8 +92,9 @@ impl Feed {
         Self::of(Input::Generator(Generator::new(count, Box::new(make))))
     }
 
-    /// The lines that a server at `address` (`host:port`) sends, until it closes the connection. For first steps: lines
-    /// that are under way when either side dies are lost.
+    /// The lines that a server at `address` (`host:port`) sends, until it closes the connection; the last one may have
+    /// no end, so of a server that dies within a line the feed takes what has come. A line has 1 MiB at most. For first
+    /// steps: lines that are under way when either side dies are lost.
     #[must_use]
     pub fn tcp(address: &str) -> Self {
         Self::of(Input::Tcp(TcpLines::new(address.to_owned())))
