@@ -229,6 +229,24 @@ fn results_have_a_time_before_every_input_has_a_record() {
 }
 
 #[test]
+fn nan_is_the_least_and_the_greatest_only_of_itself() {
+    let mut job = Topology::builder("app");
+    let numbers = job.keyed_stream("in", Utf8, Utf8).filter_map(|record| record.value.parse::<f64>().ok());
+    let one = || numbers.clone().window(Sliding::of(millis(10)).every(millis(5)));
+    one().min("min", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to("min-out", Utf8, Utf8);
+    one().max("max", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to("max-out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (number, at) in [("NaN", 1), ("1", 2), ("NaN", 6), ("2", 8), ("NaN", 11)] {
+        driver.pipe("in", Some("a"), number, at);
+    }
+    driver.end_of_input();
+    // Windows -5..5, 0..10, 5..15, 10..20.
+    let read = |topic: &str| -> Vec<_> { driver.read(topic).iter().map(|r| r.value_str().to_owned()).collect() };
+    assert_eq!(read("min-out"), ["1", "1", "2", "NaN"]);
+    assert_eq!(read("max-out"), ["1", "2", "2", "NaN"]);
+}
+
+#[test]
 fn every_aggregation_gathers_what_it_says() {
     let mut job = Topology::builder("app");
     let numbers = job.keyed_stream("in", Utf8, Utf8).filter_map(|record| record.value.parse::<i64>().ok());

@@ -131,7 +131,8 @@ number! {
     f32, F32, 0.0, |one, other| one + other;
 }
 
-/// The sum of a number of each record. An integer that would overflow stays at its limit.
+/// The sum of a number of each record. An integer that would overflow stays at its limit. Windows that share their
+/// parts add those up in another order after a restart, which may change the last bits of a sum of floats.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum<F>(pub F);
 
@@ -199,13 +200,13 @@ macro_rules! extreme {
             #[inline]
             fn add(&mut self, kept: &mut Option<T>, record: &Rec<'_, K, V>) {
                 let number = (self.0)(record);
-                if kept.is_none_or(|kept| number $is_better kept) {
+                if kept.is_none_or(|kept| number $is_better kept || is_nan(kept)) {
                     *kept = Some(number);
                 }
             }
 
             fn merge(&mut self, kept: &mut Option<T>, later: &Option<T>) {
-                if let Some(number) = *later && kept.is_none_or(|kept| number $is_better kept) {
+                if let Some(number) = *later && kept.is_none_or(|kept| number $is_better kept || is_nan(kept)) {
                     *kept = Some(number);
                 }
             }
@@ -229,12 +230,17 @@ macro_rules! extreme {
     };
 }
 
+/// NaN is not even comparable with itself.
+fn is_nan<T: Number>(number: T) -> bool {
+    number.partial_cmp(&number).is_none()
+}
+
 extreme! {
-    /// The least number of the records.
+    /// The least number of the records. NaN is the result only where there is nothing else.
     Least, "min", <
 }
 extreme! {
-    /// The greatest number of the records.
+    /// The greatest number of the records. NaN is the result only where there is nothing else.
     Greatest, "max", >
 }
 
