@@ -500,6 +500,32 @@ fn a_crash_takes_no_mark_away_that_waited() {
 }
 
 #[test]
+fn a_rollback_takes_no_mark_away_that_was_due() {
+    // The transaction that only writes marks is one after a take-over, or one before the tasks are given back.
+    for is_taken_over in [true, false] {
+        let topology = word_count(Emit::OnClose, Watermark::bounded(Duration::ZERO).never_idle());
+        let mut driver = TestDriver::with_partitions(topology, &[("lines", 2)]);
+        driver.set_mark_interval_min(20 * SECOND);
+        for time in [1_000, 12_000] {
+            (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", time));
+            driver.advance_wall(Duration::from_millis(30));
+        }
+        assert_eq!(results(&driver), [], "the second marks wait");
+        driver.lose_answer(false);
+        if is_taken_over {
+            driver.crash()
+        } else {
+            driver.rebalance()
+        }
+        driver.advance_wall(SECOND);
+        assert!(driver.plan.is_none(), "the transaction was rolled back");
+        assert_eq!(results(&driver), []);
+        driver.advance_wall(60 * SECOND);
+        assert_eq!(results(&driver), [("be".to_owned(), 0, 2)], "taken over: {is_taken_over}");
+    }
+}
+
+#[test]
 fn a_worker_that_is_stopped_during_a_commit_ends_its_files_with_another_one() {
     let folder = std::env::temp_dir().join(format!("waterwheel-stopped-{}", std::process::id()));
     let hidden = || {

@@ -38,6 +38,8 @@ impl Worker {
         let is_added = |input: &TopicPartition| added.binary_search(input).is_ok();
         let kept: Vec<_> = claims.iter().filter(|claim| !claim.inputs.iter().any(is_added)).cloned().collect();
         self.drop_tasks(&kept);
+        // The marks of tasks that stay may have been rolled back while the worker gave everything back.
+        self.wake_marks(now);
         let is_new = |id: TaskId| !self.tasks.contains(id) && !self.is_taken_over(id);
         let new: Vec<_> = claims.into_iter().filter(|claim| is_new(claim.id)).collect();
         let gone = self.membership.replace_members(live_ids);

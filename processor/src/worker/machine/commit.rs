@@ -81,7 +81,7 @@ impl Worker {
                 }
                 Step::ReadCommitted { .. } => self.read_committed(),
                 Step::Confirm => self.confirm(now),
-                Step::RollBack => self.roll_back(outbox),
+                Step::RollBack => self.roll_back(now, outbox),
                 Step::GiveUp => {
                     let unexplained = || End::Restart("the transaction cannot go on".to_owned());
                     let end = self.producer_end.take().unwrap_or_else(unexplained);
@@ -266,7 +266,7 @@ impl Worker {
         }
     }
 
-    fn roll_back(&mut self, outbox: &mut dyn Outbox) {
+    fn roll_back(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         // Records that the producer discarded do not count for the next transaction.
         let _ = outbox.take_written();
         for held in self.tasks.restored_mut() {
@@ -282,6 +282,7 @@ impl Worker {
         self.has_ended_outputs &= self.last_attempts >= LAST_ATTEMPTS_MAX;
         self.may_be_at_end = self.ends.is_some();
         self.tasks.recount_lags();
+        self.wake_marks(now);
         self.watch.aborts += 1;
         self.watch.is_due = true;
     }

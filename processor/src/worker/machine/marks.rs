@@ -37,9 +37,10 @@ impl Marks {
         self.waiting
     }
 
-    /// Notes that a task may have a mark before it has taken any record: one that its last owner may not have sent.
-    pub(super) fn wake(&mut self, now: Moment) {
-        self.waiting = Some(self.waiting.map_or(now, |waiting| waiting.min(now)));
+    /// Notes that a task may have a mark to be written at this time, though it takes no record: such as one that its
+    /// last owner may not have sent.
+    pub(super) fn wake(&mut self, at: Moment) {
+        self.waiting = Some(self.waiting.map_or(at, |waiting| waiting.min(at)));
     }
 }
 
@@ -54,6 +55,19 @@ impl Worker {
         self.marks.waiting = None;
         if is_leaving {
             self.commit.request_commit();
+        }
+    }
+
+    /// Lets marks be written that a rollback may have taken back, though no record comes. A worker that leaves its
+    /// tasks does not try again: the group may refuse its commits for good.
+    pub(super) fn wake_marks(&mut self, now: Moment) {
+        if self.is_stopping || self.membership.phase != Phase::Assigned {
+            return;
+        }
+        let Self { tasks, marks, .. } = self;
+        for held in tasks.restored_mut().filter(|held| held.task.has_mark()) {
+            let next = marks.next.get(&held.id.sub_topology).copied().filter(|_| !held.task.has_urgent_mark());
+            marks.wake(next.unwrap_or(now));
         }
     }
 
