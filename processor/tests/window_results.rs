@@ -235,3 +235,27 @@ fn results_of_windows_that_wait_are_in_time_for_the_step_behind_them() {
     // The first step does not see the records that move event time.
     assert_eq!(in_time(job, &[("a", 1), ("b", 8), ("b", 12)]), ["a 8 1"]);
 }
+
+#[test]
+fn what_was_late_stays_late_after_a_restart_and_a_rollback() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(Tumbling::of(millis(10)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for at in [1, 25] {
+        pipe(&mut driver, &[("a", at)]);
+        driver.commit();
+    }
+    driver.crash();
+    driver.advance_wall(millis(200));
+    driver.lose_answer(false);
+    for at in [3, 40] {
+        pipe(&mut driver, &[("a", at)]);
+        driver.settle();
+    }
+    assert_eq!(texts(&driver, "out"), ["a 0 1", "a 20 1"]);
+    assert_eq!(driver.status()[0].1.counters.late, 1);
+}

@@ -34,7 +34,8 @@ impl Task {
         self.signal_watermark(output)
     }
 
-    /// Tells the operators the restored watermark before the first record: what was late stays late.
+    /// Tells the operators the restored watermark before the first record, and that of the last commit before the
+    /// first one after a rollback: what was late stays late.
     pub(super) fn resume(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         if self.is_resumed {
             return Ok(());

@@ -407,6 +407,8 @@ impl Task {
         (self.is_told_in_part, self.ends_later) = (false, false);
         self.state.clone_from(&self.committed);
         self.state.told = self.state.time.watermark();
+        // The stores may know less than at the take-over, when they were told the restored watermark.
+        self.is_resumed = false;
         self.is_touched = false;
     }
 
