@@ -353,3 +353,37 @@ fn a_number_that_json_has_not_is_left_out_before_the_shuffle() {
     let failure = run(ErrorPolicy::Fail).failure().expect("it stops").to_string();
     assert!(failure.contains("offset 1") && failure.ends_with("NaN is no number of JSON"), "{failure}");
 }
+
+/// Sums by key at commits, without windows and in those of a day. A record with another value than a number fails.
+fn summed() -> TestDriver {
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    let records = job.keyed_stream("in", Utf8, Utf8).jump_max(Duration::from_secs(3_600));
+    let number = |text: &str| text.parse::<i64>().expect("a number");
+    let sums = records.clone().sum("sums", Emit::OnUpdate, move |record| number(record.value));
+    sums.map(|sum| sum.value).to("sums-out", Utf8, I64);
+    let days = records.window(Tumbling::of(Duration::from_secs(86_400)));
+    let days = days.sum("days", Emit::OnUpdate, move |record| number(record.value));
+    days.map(|sum| *sum.value).to("days-out", Utf8, I64);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+#[test]
+fn a_record_that_does_not_count_gives_no_later_result_its_time() {
+    // A clock that is wrong by many years: of a record that fails, and of one that event time does not follow.
+    for value in ["bad", "1"] {
+        let mut driver = summed();
+        driver.pipe("in", Some("b"), "1", 1_000);
+        driver.pipe("in", Some("x"), value, 4_102_444_800_000);
+        driver.settle();
+        driver.pipe("in", Some("c"), "1", 2_000);
+        driver.settle();
+        for topic in ["sums-out", "days-out"] {
+            let time = |key| driver.read(topic).iter().find(|record| record.key_str() == key).map(|r| r.timestamp.0);
+            assert_eq!(time("c"), Some(2_000), "{topic}, {value}");
+            if value == "bad" {
+                assert_eq!(time("b"), Some(1_000), "{topic}");
+            }
+        }
+    }
+}

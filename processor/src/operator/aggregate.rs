@@ -15,12 +15,13 @@ use super::aggregation::Aggregation;
 use super::emit::{Emit, Intervals};
 use super::side::SideOutlet;
 use super::step::{catch, panicked_in};
+use super::stream_time::StreamTime;
 use super::trigger::{Connected, Due, Occurrence, TriggerResult};
 use super::windowing::{Gathering, Windowing};
 use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
-use crate::state::{AHEAD, Clock, Handle};
+use crate::state::{AHEAD, Clock, Handle, Stores};
 use crate::types::{InWindow, Rec, View, Window};
 
 /// The declaration of an aggregation in windows, after the chain `C`.
@@ -72,7 +73,7 @@ where
 
     fn build<N: Operator<KS::View, InWindow<G::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
         let [late, finals] = [self.spec.late, self.spec.finals].map(|side| SideOutlet::new(side, stage));
-        let results = Results { spec: self.spec.clone(), stream_time: TimestampMs(i64::MIN), finals, next };
+        let results = Results { spec: self.spec.clone(), stream_time: StreamTime::new(), finals, next };
         let [adding, beginning, merging] = std::array::from_fn(|_| self.aggregation.clone());
         let value = std::marker::PhantomData::<fn() -> C::Value>;
         self.previous.build(Aggregate { adding, beginning, merging, results, late, value }, stage);
@@ -93,8 +94,8 @@ pub struct Aggregate<V, W: Windowing, KS, G, A: Clone + Send + 'static, N> {
 /// The output side of an aggregation.
 struct Results<W: Windowing, KS, A: Clone + Send + 'static, N> {
     spec: AggregateSpec<W, KS, A>,
-    /// The greatest event time seen: no output record has a later one, see [`result_time`].
-    stream_time: TimestampMs,
+    /// No output record has a later time, see [`result_time`]. It is a time of day if windows close by that.
+    stream_time: StreamTime,
     finals: SideOutlet,
     next: N,
 }
@@ -114,7 +115,7 @@ impl Streams {
 impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N> {
     /// Notes the watermark that a later step has been told: an earlier result would be late there.
     fn not_before(&mut self, watermark: TimestampMs) {
-        self.stream_time = self.stream_time.max(watermark);
+        self.stream_time.observe(watermark);
     }
 
     /// Shows a kept value, and pushes the result. A panic of the code of the user is caught here, because the store is
@@ -165,7 +166,7 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
         Ok(Rec {
             key: self.spec.key_serde.decode(key).map_err(bad)?,
             value: (window, value),
-            timestamp: result_time(window, W::last_time(window), self.stream_time),
+            timestamp: result_time(window, W::last_time(window), self.stream_time.get()),
             headers: RawHeaders::EMPTY,
             raw_key: Some(key),
         })
@@ -488,7 +489,20 @@ where
         if self.results.spec.emit == Emit::OnUpdate {
             self.emit_changed(context)?;
         }
+        if W::CLOCK == Clock::Event {
+            self.results.stream_time.before_commit(context);
+        }
         self.results.next.before_commit(context)
+    }
+
+    fn committed(&mut self, stores: &mut Stores) {
+        self.results.stream_time.committed();
+        self.results.next.committed(stores);
+    }
+
+    fn forget_calls(&mut self) {
+        self.results.stream_time.rolled_back();
+        self.results.next.forget_calls();
     }
 }
 
@@ -513,7 +527,7 @@ where
         // no bytes are the same.
         let key = record.raw_key.unwrap_or_default();
         let Self { adding, beginning, merging, results, .. } = self;
-        results.stream_time = results.stream_time.max(at);
+        results.stream_time.observe(at);
         let store = context.stores.get_mut(results.spec.store);
         let mut gathering = Adding { adding, merging, record: &record };
         let is_in_time = results.spec.windows.add(store, key, at, &mut || beginning.init(), &mut gathering);

@@ -12,6 +12,7 @@ use crate::output::{OutRecord, Output, StoreId};
 use crate::serde::SerdeError;
 use crate::state::{Handle, Store, Stores};
 use crate::types::{Rec, View, Window};
+use crate::watermark::NO_WATERMARK;
 
 /// A built operator: takes records, and pushes to the next one.
 pub trait Operator<K: View, V: View>: Signals + Any {
@@ -121,9 +122,8 @@ pub struct Context<'a> {
     pub place: Place<'a>,
     /// The watermark of this task.
     pub watermark: TimestampMs,
-    /// The event time of a result that the time of day brings out, with no record at hand: the watermark. Until that is
-    /// known, because an input has had no record yet, the greatest of an input's; if none is known, [`Context::wall`].
-    pub event_time: TimestampMs,
+    /// The greatest time that an input of the task has reached; not before the watermark.
+    pub reached: TimestampMs,
     /// Whether all inputs have ended, in a bounded run.
     pub is_ending: bool,
     /// The worker's clock.
@@ -176,6 +176,19 @@ pub struct Counters {
 }
 
 impl Context<'_> {
+    /// The event time of work that the time of day brings about, with no record at hand: the watermark; until that is
+    /// known, because an input has had no record yet, the greatest of an input's. `None` if none is known.
+    #[must_use]
+    pub fn known_time(&self) -> Option<TimestampMs> {
+        [self.watermark, self.reached].into_iter().find(|time| *time > NO_WATERMARK)
+    }
+
+    /// As [`Context::known_time`], for a result: [`Context::wall`] if no time is known.
+    #[must_use]
+    pub fn event_time(&self) -> TimestampMs {
+        self.known_time().unwrap_or(self.wall)
+    }
+
     /// Counts a record that a step leaves out because it has no timestamp.
     ///
     /// # Errors

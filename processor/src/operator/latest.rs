@@ -11,11 +11,12 @@ use kafka_wire::types::TimestampMs;
 
 use super::aggregation::Aggregation;
 use super::emit::{Emit, Intervals};
+use super::stream_time::StreamTime;
 use super::table::Change;
 use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
-use crate::state::{Handle, KeyValueStore};
+use crate::state::{Handle, KeyValueStore, Stores};
 use crate::types::{FOR_EVER, Owned, Rec, View};
 use crate::watermark::NO_WATERMARK;
 
@@ -54,7 +55,7 @@ where
 impl<C, KS: Clone, G: Clone, A: Clone> Latest<C, KS, G, A> {
     fn operator<V, R, N>(&self, next: N) -> LatestOperator<V, KS, G, A, R, N> {
         let (spec, adding, beginning) = (self.spec.clone(), self.aggregation.clone(), self.aggregation.clone());
-        LatestOperator { spec, adding, beginning, stream_time: NO_WATERMARK, next, of: PhantomData }
+        LatestOperator { spec, adding, beginning, stream_time: StreamTime::new(), next, of: PhantomData }
     }
 }
 
@@ -120,8 +121,8 @@ struct LatestOperator<V, KS, G, A, R, N> {
     /// The same aggregation twice, since both copies are in use at once.
     adding: G,
     beginning: G,
-    /// The greatest event time seen since the start: the time of results that come out later than their records.
-    stream_time: TimestampMs,
+    /// The time of results that come out later than their records.
+    stream_time: StreamTime,
     next: N,
     of: PhantomData<fn() -> (V, R)>,
 }
@@ -145,7 +146,8 @@ where
         let bad = |cause| ProcessError::BadChangelog { store: self.spec.name.clone(), cause: Some(cause) };
         let key = self.spec.key_serde.decode(raw_key).map_err(bad)?;
         let value = R::of(&self.adding, old.filter(|_| R::NEEDS_OLD).cloned(), kept);
-        let timestamp = if self.stream_time == NO_WATERMARK { context.event_time } else { self.stream_time };
+        let known = Some(self.stream_time.get()).filter(|time| *time > NO_WATERMARK);
+        let timestamp = known.unwrap_or_else(|| context.event_time());
         let (headers, raw_key) = (RawHeaders::EMPTY, Some(raw_key));
         self.next.push(Rec { key, value, timestamp, headers, raw_key }, context)
     }
@@ -173,7 +175,7 @@ where
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         // Results that come out after this must not be late for the steps behind.
-        self.stream_time = self.stream_time.max(context.watermark);
+        self.stream_time.observe(context.watermark);
         self.next.watermark(context)
     }
 
@@ -194,7 +196,18 @@ where
                 store.changes().try_for_each(|change| self.emit(change, context))
             })?;
         }
+        self.stream_time.before_commit(context);
         self.next.before_commit(context)
+    }
+
+    fn committed(&mut self, stores: &mut Stores) {
+        self.stream_time.committed();
+        self.next.committed(stores);
+    }
+
+    fn forget_calls(&mut self) {
+        self.stream_time.rolled_back();
+        self.next.forget_calls();
     }
 }
 
@@ -209,7 +222,7 @@ where
     #[inline]
     fn push(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let raw_key = record.raw_key.unwrap_or_default();
-        self.stream_time = self.stream_time.max(record.timestamp);
+        self.stream_time.observe(record.timestamp);
         let Self { spec, adding, beginning, .. } = self;
         let store = context.stores.get_mut(spec.store);
         match spec.emit {

@@ -43,6 +43,7 @@ mod source;
 mod stage;
 mod stamp;
 mod step;
+mod stream_time;
 mod table;
 mod to;
 mod to_all;

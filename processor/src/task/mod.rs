@@ -549,14 +549,13 @@ fn context<'a>(
     output: &'a mut dyn Output,
 ) -> Context<'a> {
     let (watermark, counters, joints) = (state.told, state.counters, Joints::default());
-    let known = [watermark, state.time.greatest()].into_iter().find(|time| *time > NO_WATERMARK);
     Context {
         output,
         stores,
         calls,
         place,
         watermark,
-        event_time: known.unwrap_or(wall),
+        reached: watermark.max(state.time.greatest()),
         is_ending: state.ended().is_some(),
         now,
         wall,
