@@ -5,7 +5,7 @@ use std::time::Duration;
 use kafka_wire::types::TimestampMs;
 use processor::driver::{CommitPoint, TestDriver};
 use processor::operator::{ListState, MapState, Output, Process, Scope, TimelineState, ValueState};
-use processor::{Clock, Emit, ErrorKind, ErrorPolicy, I64, Rec, Text, Topology, Ttl, U64, Utf8, Watermark};
+use processor::{Clock, Emit, ErrorKind, ErrorPolicy, I64, Rec, Text, Topology, Ttl, U64, Utf8, View, Watermark};
 
 /// Does what the value of a record says, and puts out what it finds.
 #[derive(Clone)]
@@ -455,6 +455,45 @@ fn a_timer_whose_time_has_come_waits_for_no_watermark() {
     driver.end_of_input();
     assert_eq!(read(&driver, "out")[3..], ["c due 2"], "it was set at the time of day");
     assert_eq!(driver.store("at-once-timers"), []);
+}
+
+/// Sets a timer for the time of each record, and says when it fires.
+#[derive(Clone)]
+struct Ring;
+
+impl<V: View> Process<Utf8, V> for Ring {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, V>, scope: &mut Scope<'_, Utf8, String>) {
+        scope.set_timer(Clock::Event, record.timestamp);
+    }
+
+    fn timer(&mut self, key: &&str, _: Clock, at: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        scope.emit(format!("{key} due {}", at.0));
+    }
+}
+
+#[test]
+fn a_timer_that_a_result_of_a_commit_sets_is_due_at_once_and_once() {
+    for point in CommitPoint::ALL {
+        let mut job = Topology::builder("app");
+        let counts = job.keyed_stream("in", Utf8, Utf8).count("counts", Emit::OnUpdate);
+        counts.process("ring", |_| Ring).to("out", Utf8, Text);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.pipe("in", Some("a"), "", 10);
+        driver.crash_at(point);
+        driver.commit();
+        for _ in 0..2 {
+            driver.advance_wall(Duration::from_millis(200));
+            driver.settle();
+            driver.crash();
+        }
+        assert_eq!(read(&driver, "out"), ["a due 10"], "{point:?}");
+        driver.pipe("in", Some("b"), "", 20);
+        driver.end_of_input();
+        assert_eq!(read(&driver, "out"), ["a due 10", "b due 20"], "{point:?}");
+        assert!(driver.is_finished() && driver.store("ring-timers").is_empty());
+    }
 }
 
 /// Counts the records of a key, and puts the count out every minute of event time.

@@ -7,8 +7,8 @@ use processor::operator::Windowing;
 use processor::output::Route;
 use processor::topology::{BuildError, Builder};
 use processor::{
-    Count, Emit, I64, SessionWindow, SessionWindowed, Sliding, Text, TimeWindowed, Topology, Tumbling, U64, Utf8,
-    Watermark,
+    Count, Emit, I64, Partitions, ProcessingTime, SessionWindow, SessionWindowed, Sliding, Text, TimeWindowed,
+    Topology, Tumbling, U64, Utf8, Watermark,
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -258,4 +258,52 @@ fn what_was_late_stays_late_after_a_restart_and_a_rollback() {
     }
     assert_eq!(texts(&driver, "out"), ["a 0 1", "a 20 1"]);
     assert_eq!(driver.status()[0].1.counters.late, 1);
+}
+
+/// Counts keys at commits, those counts in windows, and so on once more, at last behind a shuffle.
+fn counted_at_commits() -> TestDriver {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .count("counts", Emit::OnUpdate)
+        .window(Tumbling::of(millis(10)))
+        .count("spans", Emit::OnClose)
+        .map(|count| count.value.to_string())
+        .count("again", Emit::OnUpdate)
+        .window(Tumbling::of(millis(20)))
+        .count("results", Emit::OnClose)
+        .map(|count| count.value.to_string())
+        .key_by("by", Partitions(2), (Utf8, ()), |count| (count.key, ()))
+        .window(Tumbling::of(millis(40)))
+        .count("last", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Text);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+#[test]
+fn what_a_commit_puts_out_behind_the_end_of_the_input_is_closed_as_well() {
+    for point in CommitPoint::ALL.into_iter().map(Some).chain([None]) {
+        for crashes_later in [false, true] {
+            let mut driver = counted_at_commits();
+            pipe(&mut driver, &[("a", 1), ("b", 2), ("a", 3)]);
+            if let Some(point) = point.filter(|_| !crashes_later) {
+                driver.crash_at(point);
+            }
+            driver.end_of_input();
+            if let Some(point) = point.filter(|_| crashes_later) {
+                // Another run, of which the first commit is not the one that puts everything out.
+                pipe(&mut driver, &[("a", 101)]);
+                driver.commit();
+                driver.crash_at(point);
+                driver.end_of_input();
+            }
+            driver.advance_wall(millis(200));
+            driver.settle();
+            assert!(driver.is_finished(), "{point:?}: {:?}", driver.reports());
+            let out = texts(&driver, "out");
+            assert_eq!(out[..2], ["a 0 1", "b 0 1"], "{point:?}");
+            assert_eq!(out.len(), if crashes_later && point.is_some() { 3 } else { 2 }, "{point:?}: {out:?}");
+            assert!(driver.status().iter().all(|(_, status)| status.counters.late == 0), "{point:?}");
+        }
+    }
 }

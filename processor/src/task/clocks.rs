@@ -20,8 +20,7 @@ impl Task {
     pub(super) fn tell_watermark(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         let (told, watermark) = (self.state.told, self.state.time.watermark());
         let is_untold = self.calls.awaited == 0 && (self.is_told_in_part || told < watermark);
-        let is_due = || self.stores.iter().filter_map(|(_, store)| store.next_event_due()).any(|due| due <= told);
-        if is_untold || is_due() { self.watermark_moved(output) } else { Ok(()) }
+        if is_untold || self.is_event_timer_due() { self.watermark_moved(output) } else { Ok(()) }
     }
 
     /// Tells the operators the watermark. While results of calls to the outside are awaited, they would be late by a
@@ -43,6 +42,8 @@ impl Task {
         self.changelogs.check_versions()?;
         self.is_resumed = true;
         self.state.told = self.state.time.watermark();
+        // Results of the last commit may have set a timer for a time that had come.
+        self.is_touched |= self.is_event_timer_due();
         self.signal_watermark(output)
     }
 
@@ -51,6 +52,10 @@ impl Task {
         let (watermark, wall) = (self.state.time.watermark(), wall(self.wall_at_zero, self.now));
         let now = if clock == Clock::Event { watermark } else { wall };
         self.stores.iter_mut().for_each(|store| store.advance_clock(clock, now));
+    }
+
+    pub(super) fn is_event_timer_due(&self) -> bool {
+        self.stores.iter().filter_map(|(_, store)| store.next_event_due()).any(|due| due <= self.state.told)
     }
 
     pub(super) fn is_wall_timer_due(&self, now: Moment) -> bool {

@@ -4,9 +4,9 @@
 //! tells it the ends that a repartition topic has to reach: that input ends when each upstream task has ended there or
 //! later. Event time waits no longer for an input that has ended. When all have, the task closes every open window:
 //! its watermark advances to the end of the last window and no further, so that a later run with newer data goes on
-//! from there.
+//! from there. The results of the commit after that may open further ones, which are closed in the next transaction.
 
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 
 use super::{RollbackState, Task};
 use crate::error::ProcessError;
@@ -95,7 +95,7 @@ impl Task {
                 self.ends_later = true;
                 return Ok(());
             }
-            let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
+            let last = self.last_due();
             if last.is_some_and(|last| self.state.time.advance_to(last)) {
                 self.watermark_moved(output)?;
                 continue;
@@ -111,5 +111,15 @@ impl Task {
             }
             self.watermark_moved(output)?;
         }
+    }
+
+    /// The greatest event time at which something is still due.
+    pub(super) fn last_due(&self) -> Option<TimestampMs> {
+        self.stores.iter().filter_map(|(_, store)| store.last_due()).max()
+    }
+
+    /// The end of the input, once everything is out that it leads to.
+    pub(super) fn whole_end(&self) -> Option<Offset> {
+        self.state.ended().filter(|_| !self.has_left_over())
     }
 }

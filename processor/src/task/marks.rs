@@ -69,7 +69,7 @@ impl Task {
             upstream_count: self.task_count,
             watermark: self.state.time.watermark(),
             idle: self.idle_at(),
-            ended: self.state.ended(),
+            ended: self.whole_end(),
         };
         let says_something = mark.watermark > NO_WATERMARK || mark.idle.is_some() || mark.ended.is_some();
         (says_something && self.state.sent != Some(mark)).then_some(mark)
@@ -78,7 +78,7 @@ impl Task {
     /// The end offsets of the sources, if the task is idle: no record for a while, or the end of its input.
     pub(super) fn idle_at(&self) -> Option<IdleAt> {
         let time = &self.state.time;
-        time.idle_at().or_else(|| self.state.ended().is_some().then(|| time.position()))
+        time.idle_at().or_else(|| self.whole_end().is_some().then(|| time.position()))
     }
 }
 

@@ -113,6 +113,8 @@ struct RollbackState {
     seen: TimestampMs,
     /// The end offset of each input that has ended, which marks pass on.
     ended: Vec<Option<Offset>>,
+    /// Whether the results of a commit at the end of the input have opened something, which is to be closed as well.
+    ends_again: bool,
     /// Whether the timers that timers have set at the end of the input have had their turn.
     has_echoed: bool,
     /// The last mark written.
@@ -170,6 +172,7 @@ impl Task {
             told: NO_WATERMARK,
             seen: TimestampMs(0),
             ended: vec![None; inputs.len()],
+            ends_again: false,
             has_echoed: false,
             sent: None,
             counters: Counters::default(),
@@ -340,6 +343,9 @@ impl Task {
                 self.end_of_input(input, end, output)?;
             }
         }
+        if std::mem::take(&mut self.state.ends_again) && self.state.ended().is_some() {
+            self.end(output)?;
+        }
         if self.is_wall_timer_due(now) {
             self.is_touched = true;
             self.forget(Clock::Wall);
@@ -353,7 +359,7 @@ impl Task {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let has_end = |input: usize| self.specs[input].end_again.is_some() || self.is_end_due(input);
-        if (0..self.inputs.len()).any(has_end) {
+        if (0..self.inputs.len()).any(has_end) || self.has_left_over() {
             return Some(Moment::ZERO);
         }
         let timer = self.stores.iter().filter_map(|(_, store)| store.next_wall_due()).min();
@@ -368,6 +374,8 @@ impl Task {
     pub fn before_commit(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.resume(output)?;
         self.signal(|stage, context| stage.before_commit(context), output)?;
+        // Not now: what closes may put out results that are due at a commit, too.
+        self.state.ends_again = self.state.ended().is_some() && self.last_due() > Some(self.state.time.watermark());
         // By event time only here: a timer that was due earlier finds what was there then, and a change comes out
         // though its entry goes in the same transaction.
         [Clock::Event, Clock::Wall].into_iter().for_each(|clock| self.forget(clock));
@@ -415,7 +423,14 @@ impl Task {
     /// Whether the input of a bounded run has ended, and all its results are committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state.ended().is_some() && !self.has_uncommitted() && !self.has_work()
+        self.state.ended().is_some() && !self.has_left_over() && !self.has_uncommitted() && !self.has_work()
+    }
+
+    /// Whether the results of a commit have left something to do at once, in the next transaction: they have opened a
+    /// window though the input has ended, or have set a timer whose time has come.
+    #[must_use]
+    pub fn has_left_over(&self) -> bool {
+        self.state.ends_again || (self.calls.outstanding == 0 && self.is_event_timer_due())
     }
 
     /// Tells the outputs outside of Kafka that the next commit is the last. Returns whether one has something to make

@@ -253,6 +253,9 @@ impl Worker {
             if let Some(held) = self.tasks.get_mut(id) {
                 held.committed(now.since(self.committing_since));
                 self.watch.count(held);
+                if held.task.has_left_over() {
+                    self.next_tick = now;
+                }
             }
         }
         self.watch.commits += 1;
