@@ -54,11 +54,14 @@ impl TestDriver {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::driver::CommitPoint;
     use crate::operator::Emit;
     use crate::serde::{U64, Utf8};
     use crate::topology::Topology;
+    use crate::window::Tumbling;
 
     fn counts() -> TestDriver {
         let mut job = Topology::builder("app");
@@ -84,6 +87,25 @@ mod tests {
         assert_eq!(count(&driver), None);
         driver.settle();
         assert_eq!(count(&driver), Some(vec![2, 1]));
+    }
+
+    #[test]
+    fn a_store_of_windows_is_read_after_a_restart_without_a_record() {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .window(Tumbling::of(Duration::from_millis(10)))
+            .count("counts", Emit::OnClose)
+            .map(|count| *count.value)
+            .to("out", Utf8, U64);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        for at in [1, 25] {
+            driver.pipe("in", Some("a"), "", at);
+            driver.commit();
+        }
+        driver.crash();
+        driver.advance_wall(Duration::from_millis(200));
+        driver.settle();
+        assert_eq!(count(&driver), Some(vec![1]), "the window of the record at 25");
     }
 
     #[test]

@@ -517,7 +517,8 @@ impl Task {
     /// Whether the open transaction has changed nothing in a store.
     #[must_use]
     pub fn is_committed(&self, store: StoreId) -> bool {
-        self.stores.get(store).is_none_or(|store| !store.is_dirty())
+        // The restored watermark makes a store dirty, and is nothing to commit.
+        !self.is_touched || self.stores.get(store).is_none_or(|store| !store.is_dirty())
     }
 }
 
