@@ -237,6 +237,32 @@ fn results_of_windows_that_wait_are_in_time_for_the_step_behind_them() {
 }
 
 #[test]
+fn results_of_processing_time_are_in_time_for_the_step_behind_them_after_a_restart() {
+    for is_restarted in [false, true] {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .window(ProcessingTime(Tumbling::of(millis(10_000))))
+            .count("counts", Emit::OnClose)
+            .map(|count| count.value.to_string())
+            .window(Tumbling::of(millis(100)))
+            .count("results", Emit::OnClose)
+            .map(|count| count.window.start.to_string())
+            .to("out", Utf8, Text);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.advance_wall(millis(1_000));
+        pipe(&mut driver, &[("a", 1_000)]);
+        driver.commit();
+        if is_restarted {
+            driver.crash();
+        }
+        driver.advance_wall(millis(10_000));
+        driver.end_of_input();
+        assert_eq!(driver.status()[0].1.counters.late, 0);
+        assert_eq!(texts(&driver, "out"), ["a 1000"]);
+    }
+}
+
+#[test]
 fn what_was_late_stays_late_after_a_restart_and_a_rollback() {
     let mut job = Topology::builder("app");
     job.keyed_stream("in", Utf8, Utf8)

@@ -467,9 +467,7 @@ where
             self.close(context.watermark, context)?;
         }
         self.results.next.watermark(context)?;
-        if W::CLOCK == Clock::Event {
-            self.results.not_before(context.watermark);
-        }
+        self.results.not_before(context.watermark);
         Ok(())
     }
 
