@@ -477,3 +477,24 @@ fn a_task_whose_input_has_ended_is_passed_by_when_the_rest_is_idle() {
     assert_eq!(out(&driver), ["live 0 2", "live 10000 8", "old 10000 1"]);
     assert!(driver.status().iter().all(|(_, status)| status.counters.late == 0));
 }
+
+#[test]
+fn a_partition_without_records_becomes_idle_though_others_are_rolled_back() {
+    let mut job = Topology::builder("counts");
+    job.stream("in", Utf8)
+        .watermark(Watermark::default().idle_after(SECOND))
+        .key_by("by", Partitions(1), (Utf8, ()), |line| (line.value, ()))
+        .window(Tumbling::of(Duration::from_millis(100)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, processor::Text);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("in", 2)]);
+    for time in [0, 100, 200, 300, 400] {
+        driver.advance_wall(SECOND / 2);
+        driver.pipe_partition("in", 0, None, "a", time);
+        driver.lose_answer(false);
+        driver.settle();
+    }
+    let out = out(&driver);
+    assert!(out.starts_with(&["0 1".to_owned(), "100 1".to_owned()]), "the empty partition holds time back: {out:?}");
+}

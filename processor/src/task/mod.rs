@@ -335,6 +335,8 @@ impl Task {
         self.now = now;
         self.resume(output)?;
         self.state.time.tick(now);
+        // A rollback does not start these clocks anew: else a partition without records might never become idle.
+        self.committed.time.start(now);
         self.advance(output)?;
         for input in 0..self.inputs.len() {
             if self.specs[input].is_internal {

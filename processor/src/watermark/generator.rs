@@ -85,6 +85,11 @@ impl Generator {
         self.active_at = Some(now);
     }
 
+    /// Starts the idle clock of a partition that has had no record, unless it runs.
+    pub fn start(&mut self, now: Moment) {
+        self.active_at.get_or_insert(now);
+    }
+
     /// Lets time pass without records. The first call starts the idle clock of a partition that has had none.
     pub fn tick(&mut self, now: Moment) {
         let since = *self.active_at.get_or_insert(now);

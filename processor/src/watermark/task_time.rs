@@ -182,6 +182,15 @@ impl TaskTime {
         }
     }
 
+    /// Starts the idle clocks of sources that have had no record, see [`Generator::start`].
+    pub fn start(&mut self, now: Moment) {
+        for input in &mut self.inputs {
+            if let Input::Source { generator, .. } = input {
+                generator.start(now);
+            }
+        }
+    }
+
     /// Lets time pass: sources without records become idle, and doubts justify another look-up.
     pub fn tick(&mut self, now: Moment) {
         for input in &mut self.inputs {
