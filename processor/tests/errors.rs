@@ -387,3 +387,24 @@ fn a_record_that_does_not_count_gives_no_later_result_its_time() {
         }
     }
 }
+
+#[test]
+fn records_far_ahead_are_judged_the_same_after_a_rollback() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .jump_max(Duration::from_secs(3_600))
+        .window(Tumbling::of(Duration::from_secs(60)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    // The batch up to the stray record, two records behind it, and a gap of hours.
+    for at in [0, 0, 0, 0, 0, 0, 0, 28_800_000, 30_000, 70_000, 28_800_000, 28_805_000] {
+        driver.pipe("in", Some("k"), "", at);
+    }
+    driver.lose_answer(false);
+    driver.settle();
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+    let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    assert_eq!(out, ["0 8", "60000 1"]);
+}

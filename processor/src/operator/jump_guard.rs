@@ -16,6 +16,8 @@ pub(super) struct JumpGuard {
     jump_max_ms: i64,
     /// The knowledge about each partition, by the index of the input.
     partitions: Vec<Known>,
+    /// The same at the last commit.
+    committed: Vec<Known>,
 }
 
 /// The knowledge about a partition.
@@ -23,7 +25,7 @@ pub(super) struct JumpGuard {
 struct Known {
     /// The greatest time that is trusted.
     reached: TimestampMs,
-    /// A time that a later record may confirm, with the offset of its record, which comes again after a rollback.
+    /// A time that a later record may confirm, with the offset of its record, which may come again.
     doubted: Option<(TimestampMs, i64)>,
 }
 
@@ -32,7 +34,7 @@ pub(crate) const ANY_JUMP: i64 = i64::MAX;
 
 impl JumpGuard {
     pub(super) const fn new(jump_max_ms: i64) -> Self {
-        Self { jump_max_ms, partitions: Vec::new() }
+        Self { jump_max_ms, partitions: Vec::new(), committed: Vec::new() }
     }
 
     /// Returns whether event time may follow a record.
@@ -41,8 +43,18 @@ impl JumpGuard {
         self.jump_max_ms == ANY_JUMP || self.judge(record, input, context)
     }
 
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self) {
+        self.committed.clone_from(&self.partitions);
+    }
+
+    /// The transaction is rolled back: its records come again, and are judged again.
+    pub(super) fn rolled_back(&mut self) {
+        self.partitions.clone_from(&self.committed);
+    }
+
     fn judge(&mut self, (timestamp, offset): (TimestampMs, i64), input: &Input, context: &Context<'_>) -> bool {
-        let Self { jump_max_ms, partitions } = self;
+        let Self { jump_max_ms, partitions, .. } = self;
         if partitions.len() <= input.index {
             partitions.resize(input.index + 1, Known { reached: NOTHING, doubted: None });
         }

@@ -7,7 +7,7 @@ use super::jump_guard::JumpGuard;
 use super::{Chain, Context, Expected, Head, Input, NodeId, Operator, Signals, StageBuilder, Stop};
 use crate::error::{Origin, ProcessError};
 use crate::serde::{Serde, SerdeError};
-use crate::state::AHEAD;
+use crate::state::{AHEAD, Stores};
 use crate::types::{Rec, View};
 
 /// The extraction of event time from records.
@@ -132,6 +132,16 @@ where
 impl<KS: Serde, VS: Serde, T: Send, N: Signals> Signals for SourceOperator<KS, VS, T, N> {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         Some(&mut self.next)
+    }
+
+    fn committed(&mut self, stores: &mut Stores) {
+        self.guard.committed();
+        self.next.committed(stores);
+    }
+
+    fn forget_calls(&mut self) {
+        self.guard.rolled_back();
+        self.next.forget_calls();
     }
 }
 
