@@ -408,3 +408,19 @@ fn records_far_ahead_are_judged_the_same_after_a_rollback() {
     let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
     assert_eq!(out, ["0 8", "60000 1"]);
 }
+
+#[test]
+fn a_dead_letter_of_a_result_is_not_of_1970() {
+    let mut job = Topology::builder("app");
+    job.dead_letters("dead");
+    let counts = job.keyed_stream("in", Utf8, Utf8).count("counts", Emit::Every(Duration::from_millis(100)));
+    counts.map(|_| -> u64 { panic!("told to") }).to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.advance_wall(Duration::from_secs(1));
+    // A record without a timestamp.
+    driver.pipe("in", Some("a"), "", -1);
+    driver.advance_wall(Duration::from_secs(1));
+    driver.settle();
+    let times: Vec<_> = driver.read("dead").iter().map(|record| record.timestamp.0).collect();
+    assert!(times.len() == 1 && times[0] >= 1_000, "{times:?}");
+}

@@ -523,20 +523,25 @@ impl Process<Utf8, Utf8> for EveryMinute {
 #[test]
 fn a_timer_that_sets_itself_again_lets_a_bounded_run_end() {
     // Event time stands at the last record when the input ends, or far behind it.
-    for (disorder, minutes) in [(0, vec![1, 2, 3, 4]), (3_600, vec![1, 2, 3])] {
+    let cases = [(0, vec![1, 2, 3, 4]), (3_600, vec![1, 2, 3])];
+    for ((disorder, minutes), crashes) in cases.iter().flat_map(|case| [(case, false), (case, true)]) {
         let mut job = Topology::builder("app");
         job.keyed_stream("in", Utf8, Utf8)
-            .watermark(Watermark::bounded(Duration::from_secs(disorder)))
+            .watermark(Watermark::bounded(Duration::from_secs(*disorder)))
             .process("minutes", |uses| EveryMinute { count: uses.value("count", U64) })
             .to("out", Utf8, U64);
         let mut driver = TestDriver::new(job.build().expect("a valid job"));
         driver.pipe("in", Some("k"), "", 0);
         driver.pipe("in", Some("k"), "", 150_000);
+        driver.settle();
+        if crashes {
+            driver.crash();
+        }
         driver.end_of_input();
         assert!(driver.is_finished());
         let out = driver.read("out");
         let last = out.last().and_then(|record| record.value.clone());
-        assert_eq!(out.iter().map(|record| record.timestamp.0 / 60_000).collect::<Vec<_>>(), minutes);
+        assert_eq!(&out.iter().map(|record| record.timestamp.0 / 60_000).collect::<Vec<_>>(), minutes, "{crashes}");
         assert_eq!(last, Some(2_u64.to_be_bytes().to_vec()), "every record is counted");
         assert_eq!(driver.store("minutes-timers").len(), 1, "it goes on in a later run");
     }

@@ -190,7 +190,10 @@ impl Task {
         }
         let Some(sink) = self.dead_letters else { return };
         let headers = record.map_or(RawHeaders::EMPTY, |record| record.headers);
-        let timestamp = record.map_or(self.state.seen, |record| TimestampMs(record.timestamp));
+        // A topic with retention deletes what is old by its timestamp.
+        let known = Some(self.state.seen).filter(|seen| seen.0 > 0);
+        let without_record = || known.unwrap_or_else(|| wall(self.wall_at_zero, self.now));
+        let timestamp = record.map_or_else(without_record, |record| TimestampMs(record.timestamp));
         let headers = describe(error, origin.as_ref(), headers);
         self.state.counters.records_out += 1;
         output.emit(OutRecord { sink, route: Route::ByKey, timestamp, key, value, headers: headers.as_raw() });

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::RawHeaders;
-use kafka_wire::types::{PartitionId, TimestampMs};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use crate::output::{OutRecord, Output, Route, SinkId};
 use crate::state::ChangelogKey;
@@ -19,9 +19,10 @@ pub(super) struct ProgressLog {
     changelog: SinkId,
     /// Blocks that have received marks since the last commit: input, and the first upstream partition.
     heard: BTreeSet<(usize, i32)>,
-    /// The task's own watermark, as it is in the changelog after the last commit, and after the open transaction.
-    committed: TimestampMs,
-    written: TimestampMs,
+    /// The task's own watermark, and the greatest timestamp that it has seen, as they are in the changelog after the
+    /// last commit, and after the open transaction.
+    committed: (TimestampMs, TimestampMs),
+    written: (TimestampMs, TimestampMs),
     key: Vec<u8>,
     value: Vec<u8>,
     marks: Vec<Mark>,
@@ -29,7 +30,7 @@ pub(super) struct ProgressLog {
 
 impl ProgressLog {
     pub(super) fn new(changelog: SinkId) -> Self {
-        let (committed, written) = (NO_WATERMARK, NO_WATERMARK);
+        let (committed, written) = (NOTHING, NOTHING);
         let (heard, key, value, marks) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
         Self { changelog, heard, committed, written, key, value, marks }
     }
@@ -38,7 +39,7 @@ impl ProgressLog {
         self.heard.extend(marks.iter().map(|mark| (input, mark.upstream.0 / BLOCK * BLOCK)));
     }
 
-    /// Writes the new progress. Records get the given partition and timestamp.
+    /// Writes the new progress. Records get the given partition, and the greatest timestamp that the task has seen.
     pub(super) fn write(
         &mut self,
         (time, inputs): (&TaskTime, &[TopicPartition]),
@@ -52,12 +53,11 @@ impl ProgressLog {
             let topic = inputs[input].topic.as_bytes();
             self.emit(ChangelogKey::Progress { topic, upstream: PartitionId(first) }, place, output);
         }
-        let watermark = time.watermark();
-        if watermark != self.written {
-            self.written = watermark;
+        let (watermark, seen) = (time.watermark(), place.1);
+        if (watermark, seen) != self.written {
+            self.written = (watermark, seen);
             self.marks.clear();
-            let upstream = PartitionId(-1);
-            self.marks.push(Mark { upstream, upstream_count: 0, watermark, idle: None, ended: None });
+            self.marks.push(own_mark(watermark, seen));
             self.emit(ChangelogKey::OWN, place, output);
         }
     }
@@ -85,6 +85,19 @@ impl ProgressLog {
         self.written = self.committed;
     }
 }
+
+/// The mark that a task keeps of itself. It needs no end there, and has the greatest timestamp in its place.
+fn own_mark(watermark: TimestampMs, seen: TimestampMs) -> Mark {
+    Mark { upstream: PartitionId(-1), upstream_count: 0, watermark, idle: None, ended: Some(Offset(seen.0)) }
+}
+
+/// The greatest timestamp of [`own_mark`]; `None` in one of an earlier version.
+pub(super) fn seen_in(mark: &Mark) -> Option<TimestampMs> {
+    mark.ended.map(|seen| TimestampMs(seen.0))
+}
+
+/// No progress.
+const NOTHING: (TimestampMs, TimestampMs) = (NO_WATERMARK, TimestampMs(0));
 
 fn index(upstream: i32) -> usize {
     usize::try_from(upstream).unwrap_or_default()

@@ -2,8 +2,9 @@
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Record;
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 
+use super::progress_log::seen_in;
 use super::{Task, changelogs};
 use crate::error::{Origin, ProcessError};
 use crate::output::StoreId;
@@ -57,6 +58,7 @@ impl Task {
         if topic.is_empty() {
             let watermarks = marks.iter().map(|mark| mark.watermark);
             self.state.time.restore(watermarks.max().unwrap_or(NO_WATERMARK));
+            self.state.seen = marks.iter().filter_map(seen_in).fold(self.state.seen, TimestampMs::max);
         } else if let Some(input) = self.inputs.iter().position(|input| input.topic.as_bytes() == topic)
             && self.state.time.hear(input, marks)
         {
