@@ -580,3 +580,45 @@ fn a_result_at_another_time_moves_no_time_to_live() {
     driver.settle();
     assert_eq!(read(&driver, "out"), ["false", "true", "false", "true", "true"]);
 }
+
+/// Says a second after each record whether it still knows the key.
+#[derive(Clone)]
+struct LookBack {
+    known: ValueState<u64>,
+}
+
+impl Process<Utf8, Utf8> for LookBack {
+    type Out = String;
+
+    fn record(&mut self, _: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        self.known.put(scope, 1);
+        scope.set_timer(Clock::Wall, TimestampMs(scope.wall().0 + 1_000));
+    }
+
+    fn timer(&mut self, key: &&str, _: Clock, _: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        let is_known = self.known.get(scope).is_some();
+        scope.emit(format!("{key} {is_known}"));
+    }
+}
+
+#[test]
+fn a_timer_of_the_day_finds_the_same_after_a_restart_before_event_time_is_known() {
+    for crashes in [false, true] {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .merge(job.keyed_stream("silent", Utf8, Utf8))
+            .process("back", |uses| LookBack { known: uses.value("known", U64) })
+            .to("out", Utf8, Text);
+        job.ttl("back-known", Ttl::event(Duration::from_millis(50)));
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.pipe("in", Some("a"), "", 100);
+        driver.pipe("in", Some("b"), "", 1_000);
+        driver.commit();
+        if crashes {
+            driver.crash();
+        }
+        driver.advance_wall(Duration::from_secs(2));
+        driver.settle();
+        assert_eq!(read(&driver, "out"), ["a false", "b true"], "{crashes}");
+    }
+}

@@ -19,6 +19,7 @@ use crate::output::StoreId;
 use crate::serde::{Serde, SerdeError};
 use crate::state::{AHEAD, Clock, Handle, Stores, TimerStore};
 use crate::types::{Owned, Reborrow, Rec, View, Window};
+use crate::watermark::NO_WATERMARK;
 
 /// A user's processing of the records of a stream, and of timers, key by key.
 ///
@@ -358,7 +359,11 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
             if !context.begin_result(timers.id(), span, due) {
                 continue;
             }
-            let time = if clock == Clock::Event { at } else { context.watermark };
+            let time = match clock {
+                Clock::Event => at,
+                // Stores keep theirs if none is known.
+                Clock::Wall => context.known_time().unwrap_or(NO_WATERMARK),
+            };
             context.stores.set_time(time, context.wall);
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
             let key = spec.key_serde.decode(due).map_err(bad)?;
