@@ -47,6 +47,8 @@ struct Change {
     place: Place,
     /// Whether the timer was set; it was removed otherwise.
     is_set: bool,
+    /// Whether it was one of the echoes when it was removed.
+    was_echo: bool,
 }
 
 impl TimerStore {
@@ -58,23 +60,24 @@ impl TimerStore {
     /// Sets a timer.
     pub fn set(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) {
         let place = Place { at: at.0, key: SmallKey::new(key) };
-        let is_new = self.put(clock, place.clone(), true);
-        match (clock, self.is_echoing) {
-            (Clock::Event, true) if is_new => _ = self.echoes.insert(place.clone()),
-            (Clock::Event, false) => _ = self.echoes.remove(&place),
-            (Clock::Event | Clock::Wall, _) => {}
+        if clock == Clock::Event && !self.is_echoing && self.echoes.contains(&place) {
+            self.cancel(clock, at, key);
         }
-        if is_new {
-            self.undo.push(Change { clock, place, is_set: true });
+        if self.put(clock, place.clone(), true) {
+            if clock == Clock::Event && self.is_echoing {
+                self.echoes.insert(place.clone());
+            }
+            self.undo.push(Change { clock, place, is_set: true, was_echo: false });
         }
     }
 
     /// Cancels a timer. Returns whether it was set.
     pub fn cancel(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) -> bool {
         let place = Place { at: at.0, key: SmallKey::new(key) };
+        let was_echo = clock == Clock::Event && self.echoes.contains(&place);
         let was_set = self.put(clock, place.clone(), false);
         if was_set {
-            self.undo.push(Change { clock, place, is_set: false });
+            self.undo.push(Change { clock, place, is_set: false, was_echo });
         }
         was_set
     }
@@ -97,14 +100,12 @@ impl TimerStore {
         let timers = &mut self.timers[clock as usize];
         timers.first().filter(|place| place.at <= now.0)?;
         let place = timers.pop_first()?;
-        if clock == Clock::Event {
-            self.echoes.remove(&place);
-        }
+        let was_echo = clock == Clock::Event && self.echoes.remove(&place);
         self.long_key_bytes -= place.key.heap_bytes();
         key.clear();
         key.extend_from_slice(place.key.as_slice());
         let at = TimestampMs(place.at);
-        self.undo.push(Change { clock, place, is_set: false });
+        self.undo.push(Change { clock, place, is_set: false, was_echo });
         Some(at)
     }
 
@@ -157,7 +158,10 @@ impl Store for TimerStore {
     fn roll_back(&mut self) {
         // The code of a timer may have panicked.
         self.is_echoing = false;
-        while let Some(Change { clock, place, is_set }) = self.undo.pop() {
+        while let Some(Change { clock, place, is_set, was_echo }) = self.undo.pop() {
+            if was_echo {
+                self.echoes.insert(place.clone());
+            }
             self.put(clock, place, !is_set);
         }
     }
@@ -265,6 +269,27 @@ mod tests {
         timers.commit();
         assert_eq!(timers.sizes().entries, 0);
         assert_eq!(timers.long_key_bytes, 0);
+    }
+
+    #[test]
+    fn a_rollback_brings_an_echo_back_as_one() {
+        let mut timers = TimerStore::default();
+        timers.set_echoing(true);
+        timers.set(Clock::Event, TimestampMs(5), b"k");
+        timers.set_echoing(false);
+        timers.commit();
+        let is_echo = |timers: &TimerStore| (timers.last_echo(), timers.last_due()) == (Some(TimestampMs(5)), None);
+        assert!(is_echo(&timers));
+        let fire = |timers: &mut TimerStore| _ = timers.pop_due(Clock::Event, TimestampMs(5));
+        let cancel = |timers: &mut TimerStore| _ = timers.cancel(Clock::Event, TimestampMs(5), b"k");
+        // A record that sets the timer makes it an ordinary one.
+        let set = |timers: &mut TimerStore| timers.set(Clock::Event, TimestampMs(5), b"k");
+        for change in [fire, cancel, set] as [fn(&mut TimerStore); 3] {
+            change(&mut timers);
+            assert!(!is_echo(&timers));
+            timers.roll_back();
+            assert!(is_echo(&timers) && !timers.is_dirty());
+        }
     }
 
     #[test]
