@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::error::{ErrorKind, ErrorPolicy};
 use crate::operator::Emit;
-use crate::serde::{Json, Raw, Serde, SerdeError, Text, Utf8};
+use crate::serde::{Json, Raw, Serde, SerdeError, Text, U64, Utf8};
 use crate::types::{Owned, Partitions};
 use crate::watermark::Watermark;
-use crate::window::Tumbling;
+use crate::window::{ProcessingTime, Tumbling};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Count {
@@ -419,11 +419,11 @@ fn two_shuffles_end_by_marks_alone() {
         .flat_map(Utf8, |line, words| line.value.split_whitespace().for_each(|word| words.push(word)))
         .key_by("by-word", Partitions(3), (Utf8, Utf8), |word| (word.value, word.value))
         .filter(|word| !word.value.starts_with('x'))
-        .key_by("by-length", Partitions(2), (crate::serde::U64, ()), |word| (word.value.len() as u64, ()))
+        .key_by("by-length", Partitions(2), (U64, ()), |word| (word.value.len() as u64, ()))
         .window(Tumbling::of(10 * SECOND))
         .count("lengths", Emit::OnClose)
         .map(|w| *w.value)
-        .to("out", crate::serde::U64, crate::serde::U64);
+        .to("out", U64, U64);
     let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("lines", 2)]);
     driver.pipe_partition("lines", 0, None, "a bb cc xxx", 1_000);
     driver.pipe_partition("lines", 1, None, "dd e", 2_000);
@@ -554,4 +554,31 @@ fn a_worker_that_is_stopped_during_a_commit_ends_its_files_with_another_one() {
         assert_eq!(hidden(), 0, "stopped when {carried_out} steps of the commit had been carried out");
         std::fs::remove_dir_all(&folder).expect("it is ours");
     }
+}
+
+#[test]
+fn windows_of_processing_time_close_when_the_time_of_day_is_set_past_their_ends() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(ProcessingTime(Tumbling::of(3_600 * SECOND)))
+        .count("counts", Emit::OnClose)
+        .map(|count| *count.value)
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    let set = |driver: &mut TestDriver, hours: i64| {
+        let member = driver.slots[0].member.as_mut().expect("it is alive");
+        member.worker.set_wall_clock(TimestampMs(hours * 3_600_000));
+        driver.advance_wall(SECOND);
+        driver.settle();
+    };
+    driver.pipe("in", Some("a"), "", 1);
+    driver.commit();
+    set(&mut driver, 1);
+    assert_eq!(driver.read("out").len(), 1);
+    // Back again: a window that is closed stays closed.
+    set(&mut driver, 0);
+    driver.pipe("in", Some("a"), "", 1);
+    driver.commit();
+    set(&mut driver, 2);
+    assert_eq!((driver.read("out").len(), driver.status()[0].1.counters.late), (2, 0));
 }

@@ -58,6 +58,8 @@ struct Wiring<'s> {
     /// Time at which a worker that was asked to stop is given up.
     stop_by: Option<Moment>,
     reported: Moment,
+    /// The time of day at the start of the worker's clock.
+    wall_at_zero: TimestampMs,
     /// Number of ticks in a row without a transaction.
     idle_ticks: u32,
 }
@@ -116,10 +118,11 @@ impl<'s> Wiring<'s> {
     fn new(spec: &'s Spec, parts: Parts) -> Self {
         let Parts { client, topology, member, transaction } = parts;
         let (config, now) = (&spec.config, client.now());
+        let wall_at_zero = wall_at_zero(now);
         let settings = Settings {
             transactional_id: spec.transactional_id.to_string(),
             first_sequence: wall_clock_micros(),
-            wall_at_zero: wall_at_zero(now),
+            wall_at_zero,
             policy: CommitPolicy::adaptive(config.commit_interval_min, config.commit_interval_max),
             task_idle_max: config.task_idle_max,
             queue_bytes_max: QUEUE_BYTES_MAX,
@@ -145,6 +148,7 @@ impl<'s> Wiring<'s> {
             buffer: Decompressed::new(config.decompression_limit),
             stop_by: None,
             reported: now,
+            wall_at_zero,
             idle_ticks: 0,
         }
     }
@@ -260,6 +264,7 @@ impl<'s> Wiring<'s> {
         self.look_ahead();
         self.worker.handle_at_hand(self.inputs.fetched().is_some());
         let now = self.client.now();
+        self.follow_wall_clock(now);
         if self.worker.needs_outbox()
             && let Some(transaction) = &mut self.transaction
         {
@@ -273,6 +278,16 @@ impl<'s> Wiring<'s> {
             self.act(action);
         }
         self.publish(now)
+    }
+
+    /// Follows the time of day when somebody has set it.
+    fn follow_wall_clock(&mut self, now: Moment) {
+        let at_zero = wall_at_zero(now);
+        if at_zero.0.abs_diff(self.wall_at_zero.0) > CLOCK_STEP_MS {
+            info!(worker = %self.spec.transactional_id, ms = at_zero.0 - self.wall_at_zero.0, "the time of day was set");
+            self.wall_at_zero = at_zero;
+            self.worker.set_wall_clock(at_zero);
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -457,6 +472,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an input that wait for records of other inputs, from which on the input is not read: no less than one fetch
 /// brings of a partition.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
+
+/// Milliseconds by which the two clocks of a machine differ from one moment to another only if its time of day was set.
+const CLOCK_STEP_MS: u64 = 1_000;
 
 /// Interval of the reports about tasks.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);

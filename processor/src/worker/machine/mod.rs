@@ -284,6 +284,13 @@ impl Worker {
         }
     }
 
+    /// Sets the time of day at the start of the worker's clock, which changes when somebody sets the clock of the
+    /// machine.
+    pub fn set_wall_clock(&mut self, at_zero: TimestampMs) {
+        self.settings.wall_at_zero = at_zero;
+        self.tasks.iter_mut().for_each(|held| held.task.set_wall_clock(at_zero));
+    }
+
     /// The status of each task.
     pub fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
         self.tasks.iter_mut().map(|held| (held.id, held.task.status())).collect()
