@@ -231,7 +231,7 @@ fn a_row_whose_key_cannot_be_had_for_now_is_found_later() {
     );
     for is_of_rows in [true, false] {
         let name = if is_of_rows { "got" } else { "put" };
-        job.keyed_stream(&format!("{name}-in"), Utf8, Utf8)
+        job.keyed_stream(format!("{name}-in"), Utf8, Utf8)
             .process(name, |uses| LookUp {
                 rows: uses.global(&rows),
                 counts: uses.map(&format!("{name}-counts"), Slow::default(), U64),
