@@ -427,28 +427,44 @@ impl<E> Builder<E> {
         if nots.is_empty() { sink } else { self.copy_without(&nots, sink) }
     }
 
+    /// Copies a state and those that a run proceeds to from there, each once: they may proceed in a circle.
     fn copy_without(&mut self, nots: &BTreeSet<u16>, sink: u16) -> u16 {
-        let copy = self.state(self.states[usize::from(sink)].stage, self.kind(sink));
-        for edge in self.states[usize::from(sink)].edges.clone() {
-            let target = match edge.action {
-                Action::Proceed if self.kind(edge.target) == Kind::Stop => {
-                    if nots.contains(&self.states[usize::from(edge.target)].stage) {
-                        continue;
+        let first = self.copy_bare(sink);
+        let (mut copies, mut left) = (BTreeMap::from([(sink, first)]), vec![(sink, first)]);
+        while let Some((original, copy)) = left.pop() {
+            for edge in self.states[usize::from(original)].edges.clone() {
+                let target = match edge.action {
+                    Action::Proceed if self.kind(edge.target) == Kind::Stop => {
+                        if nots.contains(&self.states[usize::from(edge.target)].stage) {
+                            continue;
+                        }
+                        edge.target
                     }
-                    edge.target
-                }
-                Action::Proceed if self.is_too_large => edge.target,
-                Action::Proceed => self.copy_without(nots, edge.target),
-                Action::Take | Action::Ignore if edge.target == sink => copy,
-                Action::Take | Action::Ignore => edge.target,
-            };
-            self.edge(copy, edge.action, target, edge.guard);
+                    Action::Proceed => match copies.get(&edge.target) {
+                        Some(known) => *known,
+                        None => {
+                            let target = self.copy_bare(edge.target);
+                            copies.insert(edge.target, target);
+                            left.push((edge.target, target));
+                            target
+                        }
+                    },
+                    Action::Take | Action::Ignore if edge.target == original => copy,
+                    Action::Take | Action::Ignore => edge.target,
+                };
+                self.edge(copy, edge.action, target, edge.guard);
+            }
         }
-        copy
+        first
+    }
+
+    /// A state like another one, without its edges.
+    fn copy_bare(&mut self, state: u16) -> u16 {
+        self.state(self.states[usize::from(state)].stage, self.kind(state))
     }
 
     fn copy(&mut self, state: u16) -> u16 {
-        let copy = self.state(self.states[usize::from(state)].stage, self.kind(state));
+        let copy = self.copy_bare(state);
         for edge in self.states[usize::from(state)].edges.clone() {
             let target = if edge.target == state { copy } else { edge.target };
             self.edge(copy, edge.action, target, edge.guard);

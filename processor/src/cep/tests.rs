@@ -304,8 +304,11 @@ fn what_a_pattern_cannot_mean_is_an_error() {
     for pattern in inapplicable {
         assert!(matches!(errors(pattern)[..], [PatternError::Inapplicable { .. }]));
     }
-    let nothing = Pattern::begin_group(begin('a').optional().next("b", is('b')).optional()).one_or_more();
-    assert_eq!(errors(nothing.next("c", is('c'))), [PatternError::RepeatsNothing]);
+    let nothing = || Pattern::begin_group(begin('a').optional().next("b", is('b')).optional()).one_or_more();
+    assert_eq!(errors(nothing().next("c", is('c'))), [PatternError::RepeatsNothing]);
+    // Behind an optional stage behind one that is forbidden, where the states that follow are copied.
+    let behind = begin('x').not_followed_by("n", is('n')).followed_by("o", is('o')).optional();
+    assert_eq!(errors(behind.next_group(nothing()).next("c", is('c'))), [PatternError::RepeatsNothing]);
     assert_eq!(errors(begin('a').skip(Skip::ToLast("b".to_owned()))), [PatternError::UnknownStage("b".to_owned())]);
     assert_eq!(errors(begin('a').times(20_000)), [PatternError::TooLarge]);
 }
