@@ -196,7 +196,7 @@ pub struct ListedOffset {
 
 /// Sorts outcomes into the order of the request. An item that the response leaves out counts as an unknown error; one
 /// that was asked for twice has its outcome twice.
-fn outcomes_by<K: Clone, N: Ord, T: Clone>(
+pub(crate) fn outcomes_by<K: Clone, N: Ord, T: Clone>(
     asked: &[K],
     name: impl Fn(&K) -> N,
     answers: impl Iterator<Item = (N, Result<T, ItemError>)>,

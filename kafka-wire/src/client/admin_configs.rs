@@ -10,7 +10,9 @@ use crate::admin::{
     Acl, AclFilter, ConfigChange, ConfigEntry, ConfigResource, ItemError, NewPartitions, Outcomes, ScramChange,
     ScramUser,
 };
-use crate::admin::{acls, alter_configs, alter_scram_users, create_partitions, describe_configs, describe_scram_users};
+use crate::admin::{
+    acls, alter_configs, alter_scram_users, create_partitions, describe_configs, describe_scram_users, outcomes_by,
+};
 use crate::protocol::alter_user_scram_credentials::AlterUserScramCredentialsResponse;
 use crate::protocol::create_acls::CreateAclsResponse;
 use crate::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
@@ -228,11 +230,7 @@ fn node(broker: Option<BrokerId>) -> Node {
 
 /// Sorts the outcomes of several brokers into the order of the request.
 fn in_order<T: Clone>(asked: &[ConfigResource], found: Outcomes<ConfigResource, T>) -> Outcomes<ConfigResource, T> {
-    let found: BTreeMap<_, _> = found.into_iter().collect();
-    let outcome = |resource: &ConfigResource| {
-        (resource.clone(), found.get(resource).cloned().unwrap_or_else(|| Err(ItemError::missing())))
-    };
-    asked.iter().map(outcome).collect()
+    outcomes_by(asked, ConfigResource::clone, found.into_iter())
 }
 
 #[cfg(feature = "sasl")]

@@ -9,7 +9,7 @@ use crate::admin::{
     ActiveProducer, ElectionType, ItemError, LogDir, OngoingReassignment, Outcomes, Reassignment, ReplicaLogDirs,
     TopicDescription, TopicListing,
 };
-use crate::admin::{describe_producers, elect_leaders, log_dirs, reassignments};
+use crate::admin::{describe_producers, elect_leaders, log_dirs, outcomes_by, reassignments};
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
 use crate::types::BrokerId;
@@ -58,9 +58,7 @@ impl Client {
             Err(AdminError::Request(RequestError::UnsupportedVersion { .. })) => self.topics_at_once(&asked).await?,
             paged => paged?,
         };
-        let outcome =
-            |name: &Str| (name.clone(), found.get(name).cloned().unwrap_or_else(|| Err(ItemError::missing())));
-        Ok(names.iter().map(outcome).collect())
+        Ok(outcomes_by(names, Str::clone, found.into_iter()))
     }
 
     /// As [`Client::describe_topics`], by the ids of the topics. A topic that does not exist is an outcome of
