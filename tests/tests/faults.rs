@@ -55,8 +55,12 @@ struct Fixture {
 
 impl Fixture {
     async fn new(broker: &TestBroker) -> Self {
+        Self::with_request_timeout(broker, Duration::from_secs(2)).await
+    }
+
+    async fn with_request_timeout(broker: &TestBroker, limit: Duration) -> Self {
         let mut config = client_config(broker.bootstrap());
-        config.request_timeout = Duration::from_secs(2);
+        config.request_timeout = limit;
         let outside = Client::connect(client_config(broker.bootstrap())).await.expect("the broker listens");
         let proxy = Proxy::default();
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
@@ -187,14 +191,17 @@ async fn a_damaged_batch_is_named_and_not_passed_over(broker: TestBroker) {
 }
 
 async fn a_broker_that_falls_silent_is_asked_again_on_another_connection(broker: TestBroker) {
-    let fixture = Fixture::new(&broker).await;
+    // Longer than a machine that has much to do takes for what has to happen before a connection is given up.
+    let fixture = Fixture::with_request_timeout(&broker, Duration::from_secs(8)).await;
     let silence = |api: ApiKey| fixture.proxy.inject(Rule { api_key: api.into(), nth: 1, action: Action::DropRequest });
-    let mut consumer = fixture.reader();
-    silence(ApiKey::Fetch);
     fixture.write(&["a"]).await;
+    // Before the consumer, which fetches as soon as it has a partition.
+    silence(ApiKey::Fetch);
+    let mut consumer = fixture.reader();
     let mut read = pin!(read_to(&mut consumer, 1));
     let on_its_way = eventually("the Fetch", WAIT, async || fixture.proxy.is_spent().then_some(()));
     tokio::select! {
+        biased;
         () = on_its_way => {}
         read = &mut read => panic!("{read:?}"),
     }
