@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 /// The results of a run.
@@ -78,7 +79,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str, bytes: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("waterwheel-wire-{}-{name}", std::process::id()));
+        // Tests that run at the same time may give the same name.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("waterwheel-wire-{}-{number}-{name}", std::process::id()));
         fs::write(&path, bytes).expect("the temporary folder is writable");
         Self(path)
     }
