@@ -5,8 +5,10 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use crate::command;
 
-fn send(child: &Child, signal: &str) {
-    assert!(Command::new("kill").args([signal, &*child.id().to_string()]).status().expect("kill runs").success());
+/// Sends the signals at once, by a shell that has `kill` built in: the program cannot end in order between two of them.
+fn send(child: &Child, signals: &[&str]) {
+    let script: Vec<String> = signals.iter().map(|signal| format!("kill {signal} {}", child.id())).collect();
+    assert!(Command::new("sh").args(["-c", &script.join("; ")]).status().expect("sh runs").success());
 }
 
 /// Waits for the line of stderr that contains `moment`, and returns the rest of stderr.
@@ -25,7 +27,7 @@ fn stopped(moment: &str, signals: &[&str], arguments: &[&str]) -> (Option<i32>, 
     let mut yes = Command::new("yes").arg("a b").stdout(Stdio::piped()).spawn().expect("yes runs");
     let mut child = command(arguments).stdin(yes.stdout.take().expect("it is piped")).spawn().expect("the binary runs");
     let mut stderr = wait_for(&mut child, moment);
-    signals.iter().for_each(|signal| send(&child, signal));
+    send(&child, signals);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).expect("UTF-8");
     let output = child.wait_with_output().expect("the binary ends");
