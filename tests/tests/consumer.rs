@@ -411,14 +411,15 @@ async fn one_busy_partition_is_not_held_up_by_an_idle_one(broker: TestBroker) {
         write(&client, &busy, &[&value]).await;
     }
     // Each response fills the partition's share, so that the idle partition is fetched alone in between.
-    let config = ConsumerConfig { max_partition_bytes: 20_000, ..ConsumerConfig::default() };
+    let max_wait = Duration::from_secs(2);
+    let config = ConsumerConfig { max_partition_bytes: 20_000, max_wait, ..ConsumerConfig::default() };
     let mut consumer = Consumer::new(client, config);
     consumer.assign(busy, Offset(0));
     consumer.assign(TopicPartition::new(topic, PartitionId(1)), Offset(0));
     let started = Instant::now();
     assert_eq!(read_until(&mut consumer, Offset(60)).await.len(), 60);
-    // If each fetch waited for a long poll of 500 ms, this would take half a minute.
-    assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
+    // If each fetch waited for a long poll, this would take two minutes.
+    assert!(started.elapsed() < Duration::from_secs(60), "took {:?}", started.elapsed());
 }
 
 /// With fetches that wait longer than any test: a partition that waits for the one in flight does not come.
@@ -461,19 +462,30 @@ async fn a_reset_of_many_partitions_is_one_request_and_then_one_fetch(broker: Te
     create_topic(&client, &topic, 100).await;
     let last = TopicPartition::new(topic.as_str(), PartitionId(99));
     write(&client, &last, &["a"]).await;
-    let requests = |api| {
-        let metrics = client.metrics();
-        metrics.brokers.iter().filter_map(|broker| broker.apis.get(&api)).map(|api| api.requests).sum::<u64>()
-    };
-    let before = requests(ApiKey::ListOffsets);
-    let mut consumer = Consumer::new(client.clone(), patient());
-    for index in 0..100 {
-        consumer.assign_by_reset(TopicPartition::new(topic.as_str(), PartitionId(index)));
-    }
-    assert_eq!(read_until(&mut consumer, Offset(1)).await, pairs(&[(0, "a")]));
-    // The first ones are asked for while this thread still assigns the others, which takes a busy machine some time.
-    let asked = requests(ApiKey::ListOffsets) - before;
-    assert!(asked <= 40, "{asked} requests for 100 partitions");
+    let bootstrap = broker.bootstrap().to_owned();
+    // In a runtime of one thread, the consumer's task does nothing before all are assigned.
+    let asked = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime needs an epoll").block_on(async {
+            let client = Client::connect(client_config(&bootstrap)).await.expect("the broker listens");
+            // All leaders are known, so that they can be asked.
+            client.topic(&topic).await.expect("it was created");
+            let requests = |api| {
+                let metrics = client.metrics();
+                metrics.brokers.iter().filter_map(|broker| broker.apis.get(&api)).map(|api| api.requests).sum::<u64>()
+            };
+            let before = requests(ApiKey::ListOffsets);
+            let mut consumer = Consumer::new(client.clone(), patient());
+            for index in 0..100 {
+                consumer.assign_by_reset(TopicPartition::new(topic.as_str(), PartitionId(index)));
+            }
+            assert_eq!(read_until(&mut consumer, Offset(1)).await, pairs(&[(0, "a")]));
+            requests(ApiKey::ListOffsets) - before
+        })
+    });
+    let asked = asked.await.expect("it can be read");
+    // A leader that does not know some of its partitions yet is asked for those again.
+    assert!(asked <= 10, "{asked} requests for 100 partitions");
 }
 
 async fn a_topic_that_is_created_later_is_read_from_its_beginning(broker: TestBroker) {
