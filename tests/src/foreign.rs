@@ -35,7 +35,7 @@ impl Isolation {
 /// Runs a tool of Kafka and returns its stdout.
 ///
 /// # Panics
-/// If the tool fails, or does not end within two minutes.
+/// If the tool fails, or does not end within five minutes.
 pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
     let run = within(class, TOOL_DURATION_MAX, java_tool(class, args, stdin.as_bytes())).await;
     match run {
@@ -92,7 +92,7 @@ pub async fn java_records_at(
 /// Runs kcat on a broker and returns its stdout.
 ///
 /// # Panics
-/// If kcat fails, or does not end within two minutes.
+/// If kcat fails, or does not end within five minutes.
 pub async fn kcat(broker: &TestBroker, args: &[&str], stdin: &str) -> Option<String> {
     kcat_at(broker.bootstrap(), args, stdin).await
 }
@@ -137,7 +137,7 @@ pub async fn kcat_records(broker: &TestBroker, topic: &str, isolation: Isolation
 /// Runs a script with confluent-kafka for Python and returns its stdout.
 ///
 /// # Panics
-/// If the script fails, or does not end within two minutes.
+/// If the script fails, or does not end within five minutes.
 pub async fn confluent(script: &str, args: &[&str]) -> Option<String> {
     let run = |args: &[&str]| Command::new("python3").args(args).kill_on_drop(true).output();
     if !run(&["-c", "import confluent_kafka"]).await.is_ok_and(|output| output.status.success()) {
@@ -160,8 +160,8 @@ fn stdout_of(program: &str, output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// A JVM takes one to four seconds, more beside other suites.
-const TOOL_DURATION_MAX: Duration = Duration::from_secs(120);
+/// A JVM takes one to four seconds, more beside other suites; consumers wait for others besides.
+const TOOL_DURATION_MAX: Duration = Duration::from_secs(300);
 /// Times for which Java's console consumer waits for a record, the first one included; starting takes about
 /// two seconds.
 const JAVA_SILENCES_MS: [&str; 3] = ["5000", "20000", "60000"];

@@ -117,10 +117,12 @@ impl Group {
         for (reader, other) in others.into_iter().enumerate() {
             let Some(text) = other.await.expect("no panic") else { return false };
             let numbers: Vec<i32> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
-            assert_eq!(numbers.len(), 20, "{order:?}: a third of the records");
+            // The first one that has its records ends, and the others share anew, perhaps before all have read theirs.
+            assert!((1..=20).contains(&numbers.len()), "{order:?}: {numbers:?}");
             numbers.into_iter().for_each(|number| seen.entry(number).or_default().push(reader));
         }
-        for number in ours.stop().await {
+        let left = usize::try_from(RECORDS).expect("few") - seen.len();
+        for number in ours.stop(left).await {
             seen.entry(number).or_default().push(2);
         }
         assert_eq!(seen.len(), usize::try_from(RECORDS).expect("few"), "{order:?}: {seen:?}");
@@ -147,8 +149,8 @@ impl Group {
         eventually("a stable group", Duration::from_secs(90), stable).await;
     }
 
-    /// Waits until the group has finished rebalancing and every partition has an owner: cooperative members give back
-    /// in one rebalance what another gets in the next.
+    /// Waits until the group has finished rebalancing and each member has its third of the partitions: cooperative
+    /// members give back in one rebalance what another gets in the next.
     async fn until_shared(&self) {
         let count = |assignment: Bytes| {
             let topics = decode_assignment(assignment).expect("an assignment").assigned_partitions;
@@ -156,10 +158,10 @@ impl Group {
         };
         let shared = || async {
             let members = self.stable().await?.members;
-            let owned: usize = members.into_iter().map(|member| count(member.member_assignment)).sum();
-            (owned == usize::try_from(PARTITIONS).expect("few")).then_some(())
+            let owned: Vec<usize> = members.into_iter().map(|member| count(member.member_assignment)).collect();
+            (owned == [2; MEMBERS.len()]).then_some(())
         };
-        eventually("all partitions to have owners", Duration::from_secs(90), shared).await;
+        eventually("a third for each", Duration::from_secs(90), shared).await;
     }
 
     /// The group, unless it is rebalancing.
@@ -218,9 +220,10 @@ impl Ours {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).partitions
     }
 
-    async fn stop(self) -> Vec<i32> {
+    /// Ends when it has all that the others have left.
+    async fn stop(self, left: usize) -> Vec<i32> {
         let Self { log, stop, task } = self;
-        let all = || async { (log.lock().unwrap_or_else(PoisonError::into_inner).numbers.len() >= 20).then_some(()) };
+        let all = || async { (log.lock().unwrap_or_else(PoisonError::into_inner).numbers.len() >= left).then_some(()) };
         eventually("our records", Duration::from_secs(30), all).await;
         stop.send(()).expect("our consumer runs");
         within("our end", Duration::from_secs(30), task).await.expect("our consumer does not panic");
@@ -256,7 +259,7 @@ async fn read(group: Group, log: Arc<Mutex<Log>>, stopped: oneshot::Receiver<()>
 }
 
 /// Time without a record after which a foreign client ends; longer than the others take to join.
-const SILENCE_MS: &str = "60000";
+const SILENCE_MS: &str = "180000";
 
 /// Number of records of one member after which a foreign client ends.
 const SHARE: &str = "20";
