@@ -237,7 +237,7 @@ async fn a_consumer_that_does_not_poll_loses_its_partitions_and_may_not_commit(b
     fill(&client, &topic, 1, 0..10).await;
     let builder = builder.manual_commit();
     let mut slow =
-        builder.clone().max_poll_interval(Duration::from_secs(1)).build(client.clone()).await.expect("the group works");
+        builder.clone().max_poll_interval(Duration::from_secs(3)).build(client.clone()).await.expect("the group works");
     assert_eq!(take(&mut slow, 5).await.len(), 5);
     // Another consumer gets the partition while this one works for longer than it may.
     let mut other = builder.build(client.clone()).await.expect("the group works");

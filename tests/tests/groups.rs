@@ -70,7 +70,8 @@ fn fixed(config: &GroupConfig, instance_id: &str) -> GroupConfig {
 }
 
 async fn next_event(member: &mut GroupMember) -> GroupEvent {
-    within("an event", Duration::from_secs(30), member.next_event()).await
+    // A foreign member is a JVM that has to start.
+    within("an event", Duration::from_secs(120), member.next_event()).await
 }
 
 /// The partitions of the next assignment; rebalances before it are followed.
@@ -191,7 +192,7 @@ async fn led_by(broker: &TestBroker, proxy: &Proxy) -> (GroupMember, GroupConfig
     config.request_timeout = Duration::from_secs(3);
     let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
     let config = new_group(broker, &client, 4).await;
-    let config = GroupConfig { session_timeout: SHORT_SESSION, rebalance_timeout: Duration::from_secs(3), ..config };
+    let config = GroupConfig { session_timeout: SHORT_SESSION, rebalance_timeout: SHORT_SESSION, ..config };
     let mut leader = GroupMember::join(client, config.clone());
     assert_eq!(settle(&mut leader).await, [0, 1, 2, 3]);
     (leader, config)
