@@ -90,11 +90,17 @@ impl Fixture {
     async fn assert_few_requests(&self, what: &str, watched: Duration) {
         // The first attempts come at once.
         sleep(Duration::from_millis(300)).await;
-        let (started, before) = (Instant::now(), self.proxy.all_requests());
-        sleep(watched).await;
-        let (count, watched) = (self.proxy.all_requests() - before, started.elapsed());
-        let limit = REQUESTS_A_SECOND_MAX * u64::try_from(watched.as_millis()).expect("short") / 1_000;
-        assert!(count <= limit, "{what}: {count} requests in {watched:?}");
+        for left in (0..3).rev() {
+            let (started, before) = (Instant::now(), self.proxy.all_requests());
+            sleep(watched).await;
+            let (count, watched) = (self.proxy.all_requests() - before, started.elapsed());
+            let limit = REQUESTS_A_SECOND_MAX * u64::try_from(watched.as_millis()).expect("short") / 1_000;
+            if count <= limit {
+                return;
+            }
+            // On a busy machine the first attempts may come late, but only once.
+            assert!(left > 0, "{what}: {count} requests in {watched:?}");
+        }
     }
 }
 
