@@ -469,7 +469,7 @@ async fn a_session_that_cannot_end_its_transaction_asks_for_the_outcome(broker: 
         .auto_offset_reset(ResetPolicy::Earliest);
     let id = broker.unique("carrier");
     // Time enough for the transactions that are to be committed.
-    let end_timeout = Duration::from_secs(3);
+    let end_timeout = Duration::from_secs(5);
     let config = ProducerConfig { end_timeout, ..ProducerConfig::transactional(id.as_str()) };
     let session = GroupTransactSession::open(fixture.client.clone(), input, config).await.expect("nobody has the id");
     let mut session = session.commit_interval(Duration::from_secs(60));

@@ -450,7 +450,7 @@ async fn a_passing_error_of_any_request_changes_nothing(broker: TestBroker) {
 
 async fn a_commit_whose_every_answer_is_lost_turns_out_to_be_committed(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
-    let config = ProducerConfig { end_timeout: Duration::from_secs(3), ..fixture.config() };
+    let config = ProducerConfig { end_timeout: Duration::from_secs(5), ..fixture.config() };
     let (mut producer, topic) = fixture.open_with(config).await;
     producer.begin().expect("nothing is open");
     append(&mut producer, topic, &["a", "b"]);
@@ -472,10 +472,11 @@ async fn a_commit_that_never_arrives_turns_out_to_be_aborted(broker: TestBroker)
     let mut config = client_config(broker.bootstrap());
     config.request_timeout = Duration::from_secs(2);
     let fixture = Fixture::with_client(broker, config).await;
-    let config = ProducerConfig { end_timeout: Duration::from_secs(3), ..fixture.config() };
+    let config = ProducerConfig { end_timeout: Duration::from_secs(4), ..fixture.config() };
     let (mut producer, topic) = fixture.open_with(config).await;
     producer.begin().expect("nothing is open");
     append(&mut producer, topic, &["never", "never"]);
+    // As many as it sends in that time. On a busy machine one may be left for the next commit, which has the time.
     for _ in 0..2 {
         fixture.inject(ApiKey::EndTxn, 1, Action::DropRequest);
     }
@@ -519,9 +520,10 @@ async fn attempt_to_arrive_late(broker: TestBroker, api: ApiKey) -> Option<TestB
     let fixture = Fixture::with_client(broker, config).await;
     let (mut producer, topic) = fixture.open().await;
     producer.begin().expect("nothing is open");
-    append(&mut producer, topic, &["a", "b"]);
     let sent = Instant::now();
+    // Before the records, which may be sent at once.
     fixture.inject(api, 1, Action::Delay(ON_THE_WAY));
+    append(&mut producer, topic, &["a", "b"]);
     fixture.commit(&mut producer, 3).await.expect("the second request is answered");
     if sent.elapsed() >= ON_THE_WAY {
         return Some(fixture.broker);

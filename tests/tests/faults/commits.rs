@@ -43,7 +43,7 @@ async fn a_commit_in_a_rebalance_is_for_later(broker: TestBroker) {
     for _ in 0..4 {
         within("a record", WAIT, first.next()).await.expect("the topic can be read");
     }
-    let late = Action::Delay(Duration::from_secs(1));
+    let late = Action::Delay(Duration::from_secs(3));
     fixture.proxy.inject(Rule { api_key: ApiKey::SyncGroup.into(), nth: 1, action: late });
     let mut second = builder.build(fixture.outside.clone()).await.expect("the group works");
     // Polls both for a moment. Returns whether the second one has got a partition.
@@ -141,7 +141,7 @@ async fn a_session_whose_producer_gets_no_epoch_in_time_goes_on(broker: TestBrok
     // A new coordinator loads its log first, for longer than the session is to wait.
     let first = Producer::open(&fixture.outside, ProducerConfig::transactional(id.as_str())).await;
     first.expect("nobody has the id").close().await.expect("nothing is open");
-    let config = ProducerConfig { init_timeout: Duration::from_secs(3), ..ProducerConfig::transactional(id.as_str()) };
+    let config = ProducerConfig { init_timeout: Duration::from_secs(5), ..ProducerConfig::transactional(id.as_str()) };
     let session = GroupTransactSession::open(fixture.client.clone(), input, config).await.expect("nobody has the id");
     let mut session = session.commit_interval(Duration::from_secs(60));
     within("the record", WAIT, session.next()).await.expect("it can be read");
