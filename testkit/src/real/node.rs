@@ -337,13 +337,13 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), Unavailable> {
 }
 
 /// Longest start, on a machine that is busy with other suites.
-const START_DURATION_MAX: Duration = Duration::from_secs(60);
+const START_DURATION_MAX: Duration = Duration::from_secs(180);
 /// Log lines by which a broker says that it serves clients: with KRaft, with ZooKeeper.
 const STARTED: [&str; 2] = ["Kafka Server started", "started (kafka.server.KafkaServer)"];
 /// Heap of the JVMs beside the broker's, in MiB.
 const HEAP_OF_TOOLS_MIB: u32 = 128;
 /// Longest end after SIGTERM: a node waits for the controller to let it go.
-const END_DURATION_MAX: Duration = Duration::from_secs(60);
+const END_DURATION_MAX: Duration = Duration::from_secs(180);
 /// Pause between two looks whether a process has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// File in the node's directory.
