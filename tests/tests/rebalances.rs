@@ -485,7 +485,7 @@ async fn a_consumer_that_closes_in_a_rebalance_is_not_waited_for(broker: TestBro
         // suite's brokers, 20 s.
         let (session_timeout, limit) = match case.sharing {
             Sharing::ByCoordinator => (Duration::from_secs(20), Duration::from_secs(15)),
-            Sharing::Eager | Sharing::Cooperative => (Duration::from_secs(45), Duration::from_secs(20)),
+            Sharing::Eager | Sharing::Cooperative => (Duration::from_secs(90), Duration::from_secs(60)),
         };
         let mut ending = Ending::new(&case, session_timeout).await;
         let ends = ending.ends.take().expect("it is there");

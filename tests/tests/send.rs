@@ -323,7 +323,7 @@ async fn room_that_is_given_and_not_taken_is_for_the_next_one(broker: TestBroker
     let producer = fixture.open(ProducerConfig { buffer_limit_bytes: 5_000, ..ProducerConfig::default() }).await;
     producer.partition_count(&fixture.topic).await.expect("the topic is there");
     let embedded = fixture.broker.embedded().expect("this test runs on the embedded broker");
-    let late = Action::Delay(Duration::from_secs(2));
+    let late = Action::Delay(Duration::from_secs(5));
     embedded.inject(Rule { api_key: ApiKey::Produce as i16, nth: 1, action: late });
     let text = "x".repeat(3_000);
     let sent = producer.send(fixture.record(&text)).await.expect("there is room");
