@@ -263,7 +263,12 @@ impl Client {
     pub(super) async fn refresh(&self, topics: &[Str]) -> Result<(), RequestError> {
         let submission = self.submission(Arc::new(ByVersion(question(topics))), CallOptions::default());
         let delivered = self.inquire(&submission).await?;
-        self.merge(topics, delivered)
+        self.merge(topics, delivered)?;
+        // A cluster that has this client start over has left no broker to go on with.
+        match self.cluster().brokers().len() {
+            0 => Err(RequestError::NotSent { to: None, cause: NotSentCause::NoBrokers }),
+            _ => Ok(()),
+        }
     }
 
     fn merge(&self, topics: &[Str], delivered: Delivered) -> Result<(), RequestError> {

@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::admin::{NewTopic, OffsetSpec};
+use crate::admin::{GroupFilter, NewTopic, OffsetSpec};
 use crate::cluster::TopicPartition;
 use crate::protocol::create_topics::{CreatableTopicResult, CreateTopicsResponse};
+use crate::protocol::list_groups::{ListGroupsResponse, ListedGroup};
 use crate::protocol::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse};
 use crate::types::{IsolationLevel, Offset};
 
@@ -88,6 +89,27 @@ async fn a_coordinator_at_a_new_address_is_asked_there() {
     let id = client.coordinator(CoordinatorKind::Group, "g").await.unwrap();
     let request = HeartbeatRequest::default();
     client.request(Node::Broker(id), Lane::General, request, CallOptions::default()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_are_listed_although_the_cluster_has_the_client_start_over() {
+    let asked = AtomicUsize::new(0);
+    let script: Script = Arc::new(move |api, version, _, _| match api {
+        ApiKey::ApiVersions => versions_with(&[ApiKey::ListGroups], version),
+        ApiKey::Metadata => {
+            // The second one, after that of the bootstrap.
+            let is_refused = asked.fetch_add(1, Ordering::Relaxed) == 1;
+            let code = if is_refused { ErrorCode::REBOOTSTRAP_REQUIRED } else { ErrorCode::NONE };
+            answer(&MetadataResponse { error_code: code.0, ..described(&["a"]) }, version)
+        }
+        _ => {
+            let group = ListedGroup { group_id: Str::from("g"), ..Default::default() };
+            answer(&ListGroupsResponse { groups: vec![group], ..Default::default() }, version)
+        }
+    });
+    let client = Network::default().with("a", Host::Broker(script)).client("a:9092").await.unwrap();
+    let groups = client.list_groups(&GroupFilter::default()).await.unwrap();
+    assert_eq!(groups.iter().map(|group| &*group.group_id).collect::<Vec<_>>(), ["g"]);
 }
 
 #[tokio::test(start_paused = true)]
