@@ -1,7 +1,8 @@
 //! The authentication of a connection: SaslHandshake, then SaslAuthenticate until the exchange is over.
 //!
 //! A connection authenticates before its first call, and again before the session that the broker granted is over:
-//! on the same connection, behind the requests that are open. Meanwhile no call is written (KIP-368).
+//! on the same connection, behind the requests that are open, however long the broker takes for those. Meanwhile no
+//! call is written (KIP-368).
 
 use std::fmt;
 

@@ -194,7 +194,10 @@ impl<T> Session<T> {
             return self.close(CloseCause::TimedOut(ApiKey::SaslAuthenticate));
         }
         if let Some(Renewal { end, .. }) = self.renewal.take_if(|renewal| renewal.due <= now) {
-            self.start_login(end);
+            // The broker reads it behind what is open, such as a JoinGroup that waits for other members. That may take
+            // longer than the session, and the broker takes an authentication then, too.
+            let open = self.in_flight.iter().map(|request| request.deadline).max();
+            self.start_login(open.map_or(end, |open| open.max(end)));
         }
         if let Some(late) = self.in_flight.iter().find(|request| request.deadline <= now) {
             let cause = CloseCause::TimedOut(late.api);

@@ -442,11 +442,36 @@ fn a_session_is_renewed_behind_open_requests_and_before_it_ends() {
     assert!(matches!(script.events()[..], [SessionEvent::Answered { tag: 1, .. }]));
     log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
     assert_eq!(script.events(), [], "the connection was ready all the time");
-    assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
+    let open = script.written();
+    assert_eq!(open[0].api, ApiKey::Heartbeat);
+    script.receive(&heartbeat_answer(&open[0], 0));
     // The next authentication is planned anew, and one that hangs ends with the session.
     script.advance(Duration::from_secs(9));
     script.advance(Duration::from_secs(1));
     assert_eq!(script.session.closed(), Some(&CloseCause::TimedOut(ApiKey::SaslAuthenticate)));
+}
+
+#[test]
+fn a_request_that_waits_at_the_broker_outlasts_the_session() {
+    let mut script = asked_for_credentials();
+    log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
+    let open = script.written();
+    script.advance(Duration::from_secs(9));
+    script.session.handle_credentials(Box::new(Plain::new("alice", "secret")));
+    let behind = script.written();
+    assert_eq!(behind[0].api, ApiKey::SaslHandshake);
+    script.call(2, HeartbeatRequest::default());
+    script.events();
+    // It was sent with 30 s to wait. The broker reads what is behind it only then.
+    script.advance(Duration::from_secs(15));
+    assert_eq!(script.session.closed(), None);
+    script.receive(&heartbeat_answer(&open[0], 0));
+    assert!(matches!(script.events()[..], [SessionEvent::Answered { tag: 1, .. }]));
+    let chosen = SaslHandshakeResponse { mechanisms: vec![Str::from("PLAIN")], ..Default::default() };
+    script.receive(&frame(ApiKey::SaslHandshake, behind[0].correlation_id, 1, &chosen));
+    let asked = script.written();
+    script.receive(&frame(ApiKey::SaslAuthenticate, asked[0].correlation_id, 1, &SaslAuthenticateResponse::default()));
+    assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
 }
 
 #[test]
