@@ -70,7 +70,8 @@ impl Client {
 
     /// Returns the settings of topics, brokers and other resources, in the order of `resources`.
     ///
-    /// Each broker is asked for its own, and not asked again if it does not answer; for others, another one is.
+    /// Each broker is asked for its own, at its new address if it has moved, and not asked again if it does not answer;
+    /// for others, another one is.
     ///
     /// # Errors
     /// If a broker does not answer.
@@ -84,7 +85,7 @@ impl Client {
             let resources: Vec<_> = resources.into_iter().cloned().collect();
             let request = describe_configs::request(&resources);
             let response = match broker {
-                Some(id) => self.request(Node::Broker(id), Lane::General, request, CallOptions::default()).await?,
+                Some(id) => self.at_broker(id, request).await?,
                 None => self.ask(request).await?,
             };
             found.extend(describe_configs::read(&resources, response));
@@ -108,7 +109,11 @@ impl Client {
             let changes: Vec<_> = changes.into_iter().cloned().collect();
             let resources: Vec<_> = changes.iter().map(|(resource, _)| resource.clone()).collect();
             let request = alter_configs::request(&changes);
-            let response = self.request(node(broker), Lane::General, request, CallOptions::default()).await?;
+            let response = match broker {
+                Some(id) => self.at_broker(id, request).await?,
+                // With KRaft any broker passes changes on to the controller.
+                None => self.request(Node::Any, Lane::General, request, CallOptions::default()).await?,
+            };
             found.extend(alter_configs::read(&resources, response));
         }
         let asked: Vec<_> = changes.iter().map(|(resource, _)| resource.clone()).collect();
@@ -221,11 +226,6 @@ fn by_broker<T>(
         found.entry(resource(&item).broker()).or_default().push(item);
     }
     found
-}
-
-/// With KRaft any broker passes changes on to the controller.
-fn node(broker: Option<BrokerId>) -> Node {
-    broker.map_or(Node::Any, Node::Broker)
 }
 
 /// Sorts the outcomes of several brokers into the order of the request.

@@ -34,7 +34,7 @@ impl Client {
         let mut found = Vec::new();
         for broker in cluster.brokers() {
             let request = list_groups::request(filter);
-            let asked = self.request(Node::Broker(broker.id), Lane::General, request, CallOptions::default());
+            let asked = self.at_broker(broker.id, request);
             let refused = |code| CoordinatorError::Refused { kind: CoordinatorKind::Group, key: Str::EMPTY, code };
             found.extend(list_groups::read(filter, asked.await?).map_err(refused)?);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::at_controller::Repetition;
-use super::{AdminError, CallOptions, Client, Lane, MetadataError, Node, RequestError};
+use super::{AdminError, Client, MetadataError, RequestError};
 use crate::admin::describe_topics::{self, Page};
 use crate::admin::{
     ActiveProducer, ElectionType, ItemError, LogDir, OngoingReassignment, Outcomes, Reassignment, ReplicaLogDirs,
@@ -189,17 +189,18 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// A broker that does not answer or refuses is an error of its own, and hides no other.
+    /// A broker that does not answer or refuses is an error of its own, and hides no other. One that is at another
+    /// address than before is found.
     pub async fn describe_log_dirs(&self, brokers: &[BrokerId]) -> Vec<(BrokerId, Result<Vec<LogDir>, AdminError>)> {
         let asked = brokers.iter().map(|broker| {
             let request = log_dirs::describe_request();
-            (*broker, self.start(Node::Broker(*broker), Lane::General, request, CallOptions::default()))
+            (*broker, self.at_broker(*broker, request))
         });
         let asked: Vec<_> = asked.collect();
         let mut found = Vec::with_capacity(asked.len());
         for (broker, response) in asked {
             let outcome = match response.await {
-                Ok(answered) => log_dirs::read_described(answered.response).map_err(AdminError::from),
+                Ok(response) => log_dirs::read_described(response).map_err(AdminError::from),
                 Err(error) => Err(error.into()),
             };
             found.push((broker, outcome));
@@ -242,7 +243,7 @@ impl Client {
         let mut answers = BTreeMap::new();
         for (broker, moves) in by_broker {
             let request = log_dirs::alter_request(&moves);
-            let asked = self.request(Node::Broker(broker), Lane::General, request, CallOptions::default()).await;
+            let asked = self.at_broker(broker, request).await;
             answers.insert(broker, asked.map(log_dirs::read_altered));
         }
         let outcome = |broker: &BrokerId, partition: &TopicPartition| match answers.get(broker) {

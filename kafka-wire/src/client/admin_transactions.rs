@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::at_controller::Repetition;
-use super::{AdminError, CallOptions, Client, CoordinatorError, Lane, Node};
+use super::{AdminError, Client, CoordinatorError};
 use crate::admin::hanging::{self, OpenTransaction};
 use crate::admin::{ActiveProducer, ItemError, Outcomes};
 use crate::admin::{TransactionDescription, TransactionFilter, TransactionListing, TransactionToAbort};
@@ -28,7 +28,7 @@ impl Client {
         let mut found = Vec::new();
         for broker in cluster.brokers() {
             let request = list_transactions::request(filter);
-            let asked = self.request(Node::Broker(broker.id), Lane::General, request, CallOptions::default());
+            let asked = self.at_broker(broker.id, request);
             let refused = |code| CoordinatorError::Refused { kind: TRANSACTION, key: Str::EMPTY, code };
             found.extend(list_transactions::read(asked.await?).map_err(refused)?);
         }
@@ -140,7 +140,7 @@ impl Client {
         let partition = &transaction.partition;
         let (leader, _) = self.leader(&partition.topic, partition.partition).await?;
         let request = abort_transaction::request(transaction);
-        let response = self.request(Node::Broker(leader), Lane::General, request, CallOptions::default()).await?;
+        let response = self.at_broker(leader, request).await?;
         let outcome: Result<(), ItemError> = abort_transaction::read(response);
         if outcome.is_err() {
             self.invalidate(&partition.topic);

@@ -100,7 +100,8 @@ impl Client {
         }
     }
 
-    /// The versions of a broker, requested on its general connection.
+    /// The versions of a broker, requested on its general connection. One that is at another address than before is
+    /// found.
     ///
     /// # Errors
     /// As [`Client::request`].
@@ -110,8 +111,36 @@ impl Client {
             client_software_version: env!("CARGO_PKG_VERSION").into(),
             ..Default::default()
         };
-        let response = self.request(Node::Broker(broker), Lane::General, request, CallOptions::default()).await?;
+        let response = self.at_broker(broker, request).await?;
         Ok(BrokerVersions::from_response(&response))
+    }
+
+    /// Sends a request to one broker, at once; and again if it was certainly not sent, and metadata say that the broker
+    /// is at another address by now.
+    pub(super) fn at_broker<R: Request>(
+        &self,
+        broker: BrokerId,
+        request: R,
+    ) -> impl Future<Output = Result<R::Response, RequestError>> + use<R> {
+        let (client, message): (Self, Arc<dyn Outgoing>) = (self.clone(), Arc::new(request));
+        let options = CallOptions::default();
+        let start = move |client: &Self| {
+            client.start_message::<R>(Node::Broker(broker), Lane::General, Arc::clone(&message), options)
+        };
+        let (known, first) = (client.endpoint(Target::Broker(broker)), start(&client));
+        async move {
+            let mut outcome = first.await;
+            let is_unsent = matches!(outcome, Err(RequestError::NotSent { .. }));
+            if let Some(known) = known.filter(|_| is_unsent) {
+                // A failure leaves the address as it is.
+                drop(client.refresh(&[]).await);
+                let now = client.endpoint(Target::Broker(broker));
+                if now.is_some_and(|now| now.address != known.address) {
+                    outcome = start(&client).await;
+                }
+            }
+            outcome.map(|answered| answered.response)
+        }
     }
 
     pub(super) fn start_message<R: Request>(

@@ -69,6 +69,31 @@ async fn a_topic_is_told_to_be_refused_if_nobody_becomes_the_controller() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_at_a_new_address_is_described_there() {
+    use crate::protocol::describe_log_dirs::{DescribeLogDirsResponse, DescribeLogDirsResult};
+
+    let moved = Arc::new(AtomicBool::new(false));
+    let has_moved = Arc::clone(&moved);
+    let script: Script = Arc::new(move |api, version, _, _| match api {
+        ApiKey::ApiVersions => versions_with(&[ApiKey::DescribeLogDirs], version),
+        ApiKey::Metadata if has_moved.load(Ordering::Relaxed) => metadata(&["a", "new"], version),
+        ApiKey::Metadata => metadata(&["a", "old"], version),
+        _ => {
+            let results = vec![DescribeLogDirsResult::default()];
+            answer(&DescribeLogDirsResponse { results, ..Default::default() }, version)
+        }
+    });
+    let network = Network::default().with("a", Host::Broker(Arc::clone(&script))).with("new", Host::Broker(script));
+    let client = network.client("a:9092").await.unwrap();
+    let describe = async || client.describe_log_dirs(&[BrokerId(1), BrokerId(2)]).await;
+    let outcomes = describe().await;
+    assert!(outcomes[0].1.is_ok() && outcomes[1].1.is_err(), "it is down: {outcomes:?}");
+    moved.store(true, Ordering::Relaxed);
+    let outcomes = describe().await;
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_ok()), "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_coordinator_at_a_new_address_is_asked_there() {
     let moved = Arc::new(AtomicBool::new(false));
     let has_moved = Arc::clone(&moved);
