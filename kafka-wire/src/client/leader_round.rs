@@ -1,12 +1,13 @@
 //! Queries about partitions, each at the leader of its partition, round by round until all have an outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Backoff, CallOptions, Client, Lane, MetadataError, Node, RequestError, ResponseFuture};
 use crate::cluster::TopicPartition;
 use crate::protocol::{ErrorCode, Request};
 use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch};
+use crate::wire::Str;
 
 /// The outcomes of queries so far. A query is open while it has none, or failed in a way that another attempt may help.
 pub(super) struct LeaderRound<A> {
@@ -64,7 +65,8 @@ impl<A> LeaderRound<A> {
         }
     }
 
-    /// Sends the open queries to the leaders of their partitions.
+    /// Sends the open queries to the leaders of their partitions. While some have leaders, the others wait for the next
+    /// round; otherwise this waits for leaders.
     ///
     /// Answers are matched by partition, so a partition that is listed twice is queried once per round.
     async fn ask_leaders<Q: Copy, R: Request>(
@@ -74,13 +76,25 @@ impl<A> LeaderRound<A> {
     ) -> Vec<Asked<R>> {
         let mut leaders: BTreeMap<BrokerId, BTreeMap<TopicPartition, (usize, Q, LeaderEpoch)>> = BTreeMap::new();
         let client = self.client.clone();
+        let open = questions.iter().zip(&self.outcomes).enumerate();
+        let open = open.filter(|(_, (_, outcome))| is_open(outcome.as_ref()));
+        let open: Vec<_> = open.map(|(index, (asked, _))| (index, asked)).collect();
+        let is_known = |partition: &TopicPartition| client.known_leader(partition).is_some();
+        let unknown = open.iter().map(|(_, (partition, _))| partition).filter(|partition| !is_known(partition));
+        let unknown: BTreeSet<Str> = unknown.map(|partition| partition.topic.clone()).collect();
+        if !unknown.is_empty() {
+            // A failure is told to those that wait.
+            drop(client.refresh_once(&unknown.into_iter().collect::<Vec<_>>()).await);
+        }
+        let waits = !open.iter().any(|(_, (partition, _))| is_known(partition));
         // All of them wait for leaders, or a missing topic, at the same time.
         let start = client.now();
-        for (index, (partition, question)) in questions.iter().enumerate() {
-            if !self.outcomes.get(index).is_some_and(|outcome| is_open(outcome.as_ref())) {
-                continue;
-            }
-            let found = client.leader_since(start, &partition.topic, partition.partition).await;
+        for (index, (partition, question)) in open {
+            let found = match client.known_leader(partition) {
+                Some(known) => Ok(known),
+                None if waits => client.leader_since(start, &partition.topic, partition.partition).await,
+                None => Err(without_leader(&client, partition)),
+            };
             match found {
                 Ok((leader, epoch)) => {
                     let asked = leaders.entry(leader).or_default();
@@ -172,6 +186,13 @@ impl<A> LeaderRound<A> {
         let outcomes = questions.iter().zip(self.outcomes);
         outcomes.map(|((partition, _), outcome)| outcome.unwrap_or_else(|| timed_out(partition))).collect()
     }
+}
+
+/// The error of a partition that has no leader for now.
+fn without_leader(client: &Client, partition: &TopicPartition) -> MetadataError {
+    let code = client.cluster().topic(&partition.topic).map_or(ErrorCode::NONE, |topic| topic.error);
+    let code = if code.is_none() { ErrorCode::LEADER_NOT_AVAILABLE } else { code };
+    MetadataError::NoLeader { partition: partition.clone(), code }
 }
 
 /// Returns whether a query has to be sent (again).

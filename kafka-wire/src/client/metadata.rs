@@ -169,6 +169,13 @@ impl Client {
         self.leader_since(self.now(), topic, partition).await
     }
 
+    /// The leader of a partition and its epoch, if memory has them and they are not to be doubted.
+    pub(super) fn known_leader(&self, partition: &TopicPartition) -> Option<(BrokerId, LeaderEpoch)> {
+        let topic = self.recent_topic(&partition.topic)?;
+        let found = topic.partition(partition.partition)?;
+        Some((found.leader?, found.leader_epoch))
+    }
+
     /// As [`Client::leader`], for a caller that waits since `start`, be it for another partition. It always looks once.
     pub(super) async fn leader_since(
         &self,
@@ -221,7 +228,7 @@ impl Client {
             return Ok(found);
         }
         loop {
-            let outcome = self.refresh_once(&name).await;
+            let outcome = self.refresh_once(std::slice::from_ref(&name)).await;
             let known = self.cluster().shared_topic(&name);
             // A leader that may be outdated is better than none, if no broker answers.
             if let Some(found) = known.as_ref().and_then(&look) {
@@ -246,15 +253,16 @@ impl Client {
         metadata.cluster.shared_topic(name).filter(|_| is_recent)
     }
 
-    /// Requests one topic, unless somebody else got a description of it while this call waited for its turn.
-    async fn refresh_once(&self, name: &Str) -> Result<(), RequestError> {
+    /// Requests topics, but those of which somebody else got a description while this call waited for its turn.
+    pub(super) async fn refresh_once(&self, names: &[Str]) -> Result<(), RequestError> {
         let seen = lock(&self.shared.metadata).answer_count;
         let _turn = self.shared.refreshing.lock().await;
-        let described = lock(&self.shared.metadata).described.get(name).copied();
-        if described.is_some_and(|described| described.answer > seen) {
-            return Ok(());
-        }
-        self.refresh(std::slice::from_ref(name)).await
+        let left: Vec<Str> = {
+            let metadata = lock(&self.shared.metadata);
+            let is_new = |name: &&Str| metadata.described.get(*name).is_some_and(|described| described.answer > seen);
+            names.iter().filter(|name| !is_new(name)).cloned().collect()
+        };
+        if left.is_empty() { Ok(()) } else { self.refresh(&left).await }
     }
 
     /// Sends a request to one broker, or more if that is silent, and merges the first response.

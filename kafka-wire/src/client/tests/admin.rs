@@ -107,6 +107,22 @@ async fn a_group_is_described_by_the_successor_of_a_coordinator_that_dies_of_it(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_without_a_leader_leaves_the_others_time_to_find_theirs() {
+    let asked = AtomicUsize::new(0);
+    let host = admin(&["a"], &[ApiKey::DescribeProducers], move |_, version| {
+        let error = [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::NONE][asked.fetch_add(1, Ordering::Relaxed)];
+        let partition = PartitionResponse { error_code: error.0, ..Default::default() };
+        let topic = ProducersOfTopic { name: Str::from("t"), partitions: vec![partition] };
+        answer(&DescribeProducersResponse { topics: vec![topic], ..Default::default() }, version)
+    });
+    let client = Network::default().with("a", host).client("a:9092").await.unwrap();
+    let [good, bad] = [0, 1].map(|index| TopicPartition::new("t", PartitionId(index)));
+    let outcomes = client.describe_producers(&[bad, good]).await;
+    assert!(matches!(outcomes[0].1, Err(MetadataError::NoLeader { .. })), "{outcomes:?}");
+    assert_eq!(outcomes[1].1, Ok(Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_transaction_that_ends_while_coordinators_are_asked_does_not_hang() {
     const APIS: &[ApiKey] = &[ApiKey::DescribeProducers, ApiKey::ListTransactions];
     let asked = AtomicUsize::new(0);
