@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::lock::lock;
 use super::pool::{Submission, Target};
 use super::request::Delivered;
-use super::{Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};
+use super::{
+    Address, CallOptions, Client, ConnectError, ConnectFailure, Endpoint, Lane, MetadataError, NotSentCause,
+    RequestError,
+};
 use crate::cluster::{Broker, Cluster, LeaderHint, Topic, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::ApiVersionsRequest;
 use crate::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use crate::session::ByVersion;
+use crate::session::{ByVersion, CloseCause};
 use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};
 use crate::wire::{Str, Uuid};
@@ -295,6 +298,13 @@ impl Client {
 
     /// Learns the brokers from the bootstrap servers, and checks that one of them can be reached.
     pub(super) async fn bootstrap(&self) -> Result<(), ConnectError> {
+        if let Some(sasl) = &self.config().sasl
+            && let Err(error) = sasl.prepare().await
+        {
+            let to = self.endpoint(Target::Bootstrap(0)).map(Arc::new);
+            let cause = NotSentCause::Connect(ConnectFailure::Negotiation(CloseCause::Sasl(error)));
+            return Err(ConnectError::Unreachable { attempts: vec![RequestError::NotSent { to, cause }] });
+        }
         let deadline = self.now() + self.config().bootstrap_timeout;
         let told_by = self.ask_bootstrap(deadline).await?;
         let brokers = lock(&self.shared.metadata).endpoints();

@@ -175,8 +175,9 @@ pub struct Answered<T> {
 impl Client {
     /// Connects to a cluster over TCP, with TLS and SASL if the configuration says so, and asks it for its brokers.
     ///
-    /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that they
-    /// named has to answer at the address that it advertises, because all other requests go there.
+    /// [`Mechanism::prepare`] goes first: a token is waited for. The bootstrap servers are tried in order, within
+    /// `bootstrap_timeout` together. Then one of the brokers that they named has to answer at the address that it
+    /// advertises, because all other requests go there.
     ///
     /// # Errors
     /// If an address is malformed, a certificate or key cannot be used, no bootstrap server answers,

@@ -17,6 +17,12 @@ pub trait Mechanism: Send + Sync + 'static {
     /// Returns the name that brokers know, as in `sasl.enabled.mechanisms`.
     fn name(&self) -> Str;
 
+    /// Does what may take longer than a connection has, such as fetching a first token. A client that connects waits
+    /// for it before `bootstrap_timeout` begins. Nothing by default.
+    fn prepare(&self) -> BoxFuture<Result<(), SaslError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Begins an exchange with the broker at `host`. It may take some time, for example to fetch a token;
     /// the connection fails after `connect_timeout`.
     fn begin(&self, host: &str) -> BoxFuture<Result<Box<dyn Exchange>, SaslError>>;
@@ -88,6 +94,10 @@ impl Sasl {
     #[must_use]
     pub fn mechanism(&self) -> Str {
         self.mechanism.name()
+    }
+
+    pub(super) fn prepare(&self) -> BoxFuture<Result<(), SaslError>> {
+        self.mechanism.prepare()
     }
 
     pub(super) fn begin(&self, host: &str) -> BoxFuture<Result<Box<dyn Exchange>, SaslError>> {

@@ -4,6 +4,8 @@ mod admin;
 mod limits;
 mod moves;
 mod silence;
+#[cfg(feature = "oauth")]
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -48,9 +48,9 @@ pub struct ClientCredentials {
     /// The authorities that may have signed the endpoint's certificate. Default: those that this machine trusts.
     pub tls: TlsConfig,
     /// `sasl.login.connect.timeout.ms` and `sasl.login.read.timeout.ms` together: the time of one attempt.
-    /// Default: 10 s; but a connection waits no longer than `connect_timeout` for its token (the first ones of a client
-    /// no longer than their part of `bootstrap_timeout`), and no longer than 2 s for a new one while the last one is
-    /// valid. The attempt goes on, for the next connection.
+    /// Default: 10 s. A client that connects waits so long for its first token, before `bootstrap_timeout` begins.
+    /// Later a connection waits no longer than `connect_timeout` for its token, and no longer than 2 s for a new one
+    /// while the last one is valid. The attempt goes on, for the next connection.
     pub timeout: Duration,
     /// `sasl.login.retry.backoff.ms`. Default: 100 ms.
     pub retry_backoff: Duration,
@@ -152,6 +152,18 @@ struct Login {
 impl Mechanism for Login {
     fn name(&self) -> Str {
         Str::from_static(OAuthBearer::MECHANISM)
+    }
+
+    fn prepare(&self) -> BoxFuture<Result<(), SaslError>> {
+        let source = Arc::clone(&self.source);
+        let mechanism = self.name();
+        Box::pin(async move {
+            match tokio::time::timeout(source.credentials.timeout, source.token()).await {
+                Ok(Err(reason)) => Err(SaslError::NoCredentials { mechanism, reason }),
+                // A connection tells of an issuer that takes even longer.
+                Ok(Ok(_)) | Err(_) => Ok(()),
+            }
+        })
     }
 
     fn begin(&self, _host: &str) -> BoxFuture<Result<Box<dyn Exchange>, SaslError>> {
