@@ -5,9 +5,11 @@
 //! same. `kafka-transactions.sh find-hanging` leaves out those whose last record is not older than every transaction
 //! may be; but a record may have any time. So the leaders are asked again: a coordinator counts a partition to
 //! a transaction from before its first record until its marker is written, and one that it did not count although it
-//! was open before and after hangs.
+//! was open before and after hangs. With that the time only spares questions about transactions that are young for
+//! certain, and a time ahead of the clock says nothing.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::describe_producers::ActiveProducer;
 use super::{TransactionDescription, TransactionListing};
@@ -24,16 +26,17 @@ pub struct OpenTransaction {
     pub producer: ActiveProducer,
 }
 
-/// Returns the open transactions whose last record was written before `before`.
+/// Returns the open transactions, but those whose last record has a time in `recent`.
 #[must_use]
 pub fn candidates(
     producers: impl IntoIterator<Item = (TopicPartition, Vec<ActiveProducer>)>,
-    before: TimestampMs,
+    recent: &RangeInclusive<TimestampMs>,
 ) -> Vec<OpenTransaction> {
     let open = producers.into_iter().flat_map(|(partition, producers)| {
         producers.into_iter().map(move |producer| OpenTransaction { partition: partition.clone(), producer })
     });
-    open.filter(|open| open.producer.transaction_start.is_some() && open.producer.last_timestamp < before).collect()
+    let is_recent = |open: &OpenTransaction| recent.contains(&open.producer.last_timestamp);
+    open.filter(|open| open.producer.transaction_start.is_some() && !is_recent(open)).collect()
 }
 
 /// Returns the candidates that hang, by what the coordinators tell about their producers.
@@ -98,11 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn only_old_open_transactions_are_candidates() {
+    fn open_transactions_that_may_be_old_are_candidates() {
         let partition = TopicPartition::new("t", PartitionId(0));
-        let producers = vec![producer(1, 99, Some(5)), producer(2, 100, Some(6)), producer(3, 1, None)];
-        let found = candidates([(partition, producers)], TimestampMs(100));
-        assert_eq!(found.iter().map(|open| open.producer.producer_id.0).collect::<Vec<_>>(), [1]);
+        let open = |id, time| producer(id, time, Some(5));
+        let producers = vec![open(1, 99), open(2, 100), open(3, 200), open(4, 201), producer(5, 1, None)];
+        let found = candidates([(partition, producers)], &(TimestampMs(100)..=TimestampMs(200)));
+        assert_eq!(found.iter().map(|open| open.producer.producer_id.0).collect::<Vec<_>>(), [1, 4]);
     }
 
     #[test]

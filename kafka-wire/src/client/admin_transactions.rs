@@ -63,10 +63,11 @@ impl Client {
     /// Returns the transactions that are open in these partitions and that nobody will ever end: they keep readers of
     /// committed records from going on.
     ///
-    /// Only transactions whose last record is older than `max_transaction_timeout` count, by the record's own time;
-    /// make it the `transaction.max.timeout.ms` of the brokers (15 minutes by default). This is what
+    /// A transaction whose last record is younger than `max_transaction_timeout`, by the record's own time, does not
+    /// count; make it the `transaction.max.timeout.ms` of the brokers (15 minutes by default). This is what
     /// `kafka-transactions.sh find-hanging` does; but here the leaders are asked again at the end, since a transaction
-    /// that ends meanwhile, with records of old times, looks the same. Cancel safe.
+    /// that ends meanwhile, with records of old times, looks the same, and times ahead of the clock count as old ones.
+    /// Cancel safe.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -91,8 +92,9 @@ impl Client {
     ) -> Result<Vec<OpenTransaction>, AdminError> {
         let producers = self.producers(partitions).await?;
         let timeout_ms = i64::try_from(max_transaction_timeout.as_millis()).unwrap_or(i64::MAX);
-        let before = TimestampMs(super::clock::now_ms().saturating_sub(timeout_ms));
-        let candidates = hanging::candidates(producers, before);
+        let now_ms = super::clock::now_ms();
+        let recent = TimestampMs(now_ms.saturating_sub(timeout_ms))..=TimestampMs(now_ms);
+        let candidates = hanging::candidates(producers, &recent);
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
