@@ -114,7 +114,11 @@ struct Watch {
 impl Membership {
     /// Makes a member that has not joined; [`handle_rejoin`](Self::handle_rejoin) makes it join.
     #[must_use]
-    pub fn new(config: GroupConfig) -> Self {
+    pub fn new(mut config: GroupConfig) -> Self {
+        // Otherwise the session would end before the first heartbeat.
+        if config.heartbeat_interval >= config.session_timeout {
+            config.heartbeat_interval = config.session_timeout / 3;
+        }
         let proof = GroupMetadata {
             instance_id: config.instance_id.clone(),
             ..GroupMetadata::without_membership(config.group_id.clone())

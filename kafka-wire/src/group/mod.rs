@@ -85,7 +85,8 @@ pub struct GroupConfig {
     pub session_timeout: Duration,
     /// Time for which a rebalance waits for members to finish their work and rejoin. Default 60 s.
     pub rebalance_timeout: Duration,
-    /// Time between heartbeats, and so until a member learns of a rebalance. Default 3 s.
+    /// Time between heartbeats, and so until a member learns of a rebalance. Default 3 s. One that is not below
+    /// `session_timeout` counts as a third of it.
     pub heartbeat_interval: Duration,
     /// Topics to read; a topic that does not exist has no partitions until it is created.
     pub topics: Vec<Str>,

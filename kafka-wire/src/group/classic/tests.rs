@@ -238,6 +238,17 @@ fn the_owner_is_told_once_of_a_rebalance_and_heartbeats_go_on_until_it_rejoins()
 }
 
 #[test]
+fn heartbeats_come_before_the_session_ends_whatever_their_interval() {
+    let session_timeout = Duration::from_secs(6);
+    let heartbeat_interval = Duration::from_secs(7);
+    let config = GroupConfig { session_timeout, heartbeat_interval, ..GroupConfig::new("g", vec![Str::from("t")]) };
+    let mut script = Script::new(config).follow();
+    script.wait();
+    assert!(matches!(script.next_call(), MemberRequest::Heartbeat(_)));
+    assert_eq!((script.events(), script.now), (vec![], Moment::from_millis(2_000)));
+}
+
+#[test]
 fn an_answer_that_was_overtaken_by_a_rejoin_is_ignored() {
     let mut script = Script::dynamic().follow();
     script.wait();
