@@ -154,14 +154,17 @@ pub(super) async fn existing(client: &Client, topic: &str, config: &Config) -> R
 /// The topics to create: the job's own, with a changelog partition for each task.
 ///
 /// Records of a repartition topic have event times, which may be old: retention by time would delete them unread,
-/// so there is none, and workers delete committed records. A changelog is compacted to the last value of each key.
+/// so there is none, nor by size, and workers delete committed records. A changelog is compacted to the last value of
+/// each key. What a broker has as its defaults for these, and for the origin of timestamps, does not count.
 fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &Config) -> Vec<NewTopic> {
     // Event times may also lie ahead of the broker's clock, which by default refuses more than an hour.
     let latest = i64::MAX.to_string();
     let topic = |name: &str, count: i32, own: &[(&str, &str)]| {
         let mut topic = NewTopic::new(name, count);
         topic.replication_factor = config.replication_factor;
-        let of_all = [("retention.ms", "-1"), (LATEST_EVENT_TIME, &latest)];
+        let unlimited = [("retention.ms", "-1"), ("retention.bytes", "-1"), (LATEST_EVENT_TIME, &latest)];
+        // With the time of the broker instead, event time would be lost at each shuffle.
+        let of_all = unlimited.into_iter().chain([("message.timestamp.type", "CreateTime")]);
         let configs = own.iter().copied().chain(of_all);
         topic.configs = configs.map(|(key, value)| (Str::from(key), Str::from(value))).collect();
         for (key, value) in &config.topic_configs {
@@ -203,3 +206,28 @@ const REPARTITION_INDEX: (&str, &str) = ("segment.index.bytes", "196608");
 const LATEST_EVENT_TIME: &str = "message.timestamp.after.max.ms";
 /// The setting for the time by which they may differ from it, either way.
 const LATEST_EVENT_TIME_BEFORE_3_6: &str = "message.timestamp.difference.max.ms";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::Emit;
+    use crate::serde::{U64, Utf8};
+    use crate::topology::Partitions;
+
+    #[test]
+    fn own_topics_do_not_take_the_defaults_of_the_broker() {
+        let mut job = Topology::builder("app");
+        let lines = job.stream("in", Utf8).key_by("by-line", Partitions(2), (Utf8, Utf8), |line| (line.value, ""));
+        lines.count("counts", Emit::OnUpdate).to("out", Utf8, U64);
+        let topology = job.build().expect("a valid job");
+        let own = own_topics(&topology, &BTreeMap::from([("in".to_owned(), 1)]), &Config::new("localhost:9092"));
+        assert_eq!(own.len(), 2);
+        for topic in own {
+            let of =
+                |name: &str| topic.configs.iter().find(|(key, _)| **key == *name).map(|(_, value)| value.to_string());
+            assert_eq!(of("message.timestamp.type").as_deref(), Some("CreateTime"), "{topic:?}");
+            assert_eq!(of("retention.ms").as_deref(), Some("-1"), "{topic:?}");
+            assert_eq!(of("retention.bytes").as_deref(), Some("-1"), "{topic:?}");
+        }
+    }
+}
