@@ -8,20 +8,21 @@ use conformance::{TestBroker, client_config, eventually, on_both_brokers, within
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::cluster::TopicPartition;
-use kafka_wire::compression::Compression;
+use kafka_wire::compression::{Compression, Decompressed};
 use kafka_wire::consumer::IsolationLevel::ReadUncommitted;
 use kafka_wire::producer::{
     AppendError, DeliveryCause, FlushError, NewRecord, NotReady, ProducerConfig, TopicHandle, TransactionError,
 };
 use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::record::{HeadersBuf, RawHeaders};
-use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId, TimestampMs};
 use testkit::fault::{Action, Rule};
 use testkit::proxy::Proxy;
 use tokio::time::Instant;
 
 on_both_brokers!(
     records_come_out_as_they_went_in,
+    a_flush_returns_the_batches_as_they_are_in_the_log,
     many_small_batches_stay_in_order,
     compressed_batches_stay_in_order,
     a_batch_that_lingers_is_sent_without_a_flush,
@@ -139,6 +140,32 @@ fn assert_same(read: &BTreeMap<PartitionId, Vec<String>>, expected: &BTreeMap<Pa
 /// Batches of a few records each, so that a test has many of them.
 fn small_batches() -> ProducerConfig {
     ProducerConfig { batch_size_bytes: 600, ..ProducerConfig::default() }
+}
+
+async fn a_flush_returns_the_batches_as_they_are_in_the_log(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (mut producer, topic) = fixture.open(ProducerConfig::default()).await;
+    let mut append = async |partition, values: &[&str], topics: &[TopicHandle]| {
+        for value in values {
+            producer.append(topic, PartitionId(partition), NewRecord::of(value.as_bytes())).expect("there is room");
+        }
+        producer.flush_and_keep(topics).await.expect("all acknowledged")
+    };
+    assert!(append(0, &["not wanted"], &[]).await.is_empty());
+    assert!(append(0, &[], &[topic]).await.is_empty(), "nothing was sent");
+    let mut kept = Vec::new();
+    for values in [&["a", "b"][..], &["c"]] {
+        for (partition, batch) in append(0, values, &[topic]).await {
+            assert_eq!((partition.partition, batch.header.partition_leader_epoch), (PartitionId(0), LeaderEpoch(-1)));
+            for record in batch.open(&mut Decompressed::default()).expect("as it was sent") {
+                let record = record.expect("a whole record");
+                kept.push((record.offset, record.value.map(<[u8]>::to_vec)));
+            }
+        }
+    }
+    let read = fixture.read().await.into_iter().map(|record| (record.offset.0, record.value)).skip(1);
+    assert_eq!(kept, read.collect::<Vec<_>>());
+    assert_eq!(kept.len(), 3);
 }
 
 async fn records_come_out_as_they_went_in(broker: TestBroker) {

@@ -2,10 +2,12 @@
 
 use super::Runtime;
 use crate::client::{self, GroupOffsets, MetadataError};
+use crate::cluster::TopicPartition;
 use crate::metrics::ProducerMetrics;
 use crate::producer::{
     AppendError, CommitError, Delivery, FlushError, NewRecord, Recovered, TopicHandle, TransactionError,
 };
+use crate::record::Batch;
 use crate::types::{Offset, PartitionId};
 
 /// Writes records, for one owner at a time, by the shortest way. See [`client::ExclusiveProducer`].
@@ -77,6 +79,16 @@ impl ExclusiveProducer {
     pub fn flush(&mut self) -> Result<(), FlushError> {
         let Self { runtime, producer } = self;
         runtime.block_on(producer.flush())
+    }
+
+    /// As [`flush`](Self::flush); returns the batches of these topics that leaders have acknowledged meanwhile.
+    ///
+    /// # Errors
+    /// As for [`client::ExclusiveProducer::flush`].
+    #[track_caller]
+    pub fn flush_and_keep(&mut self, topics: &[TopicHandle]) -> Result<Vec<(TopicPartition, Batch)>, FlushError> {
+        let Self { runtime, producer } = self;
+        runtime.block_on(producer.flush_and_keep(topics))
     }
 
     /// Opens a transaction.

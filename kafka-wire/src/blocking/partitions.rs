@@ -72,6 +72,11 @@ impl Consumer {
         self.consumer.seek(partition, offset)
     }
 
+    /// Hands out nothing of the partition below `offset` any more, without a seek.
+    pub fn skip_to(&mut self, partition: &TopicPartition, offset: Offset) {
+        self.consumer.skip_to(partition, offset);
+    }
+
     /// Stops handing out a partition until it is resumed. Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
         self.consumer.pause(partition)

@@ -70,6 +70,12 @@ impl BatchReader {
         self.consumer.seek(partition, offset)
     }
 
+    /// Reads no batch of the partition that ends at or below `offset` any more; see [`Consumer::skip_to`].
+    /// A fetch in hand is read on all the same.
+    pub fn skip_to(&mut self, partition: &TopicPartition, offset: Offset) {
+        self.consumer.skip_to(partition, offset);
+    }
+
     /// Reads no more of the partition until it is resumed; what is in hand of it waits. Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
         let in_hand = std::mem::take(&mut self.queue).into_iter();

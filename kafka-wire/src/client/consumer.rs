@@ -110,6 +110,14 @@ impl Consumer {
         is_assigned
     }
 
+    /// Delivers nothing of the partition below `offset` any more, for a reader that has those records from elsewhere,
+    /// such as a producer that knows the offsets of its own. Unlike [`seek`](Self::seek), it keeps what is being
+    /// fetched, so that no request is made anew. Does nothing if the partition is not assigned, has no place yet,
+    /// or is past that offset.
+    pub fn skip_to(&mut self, partition: &TopicPartition, offset: Offset) {
+        self.shared.fetcher().skip_to(partition, offset);
+    }
+
     /// Neither fetches nor delivers the partition until it is resumed; received data stays, as far as it leaves other
     /// partitions room: see [`ConsumerConfig::buffer_limit_bytes`]. Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {

@@ -77,6 +77,15 @@ impl Fetched {
         self.aborted_batch_count
     }
 
+    /// Delivers nothing below `offset` any more.
+    pub(super) fn skip_to(&mut self, offset: Offset) {
+        if self.position < offset.0 {
+            self.position = offset.0;
+            // That of the batch before is not known.
+            self.leader_epoch = LeaderEpoch(-1);
+        }
+    }
+
     /// The next batch to read; `None` after the last. Control batches are skipped, and with `read_committed` also
     /// the batches of aborted transactions.
     ///

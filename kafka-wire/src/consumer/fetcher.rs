@@ -155,6 +155,22 @@ impl Fetcher {
         self.positions.assign(partition, offset, epoch);
     }
 
+    /// Delivers nothing of the partition below `offset` any more, without a seek: what was fetched or is being fetched
+    /// stays, as far as it lies behind. Does nothing if the partition is not assigned, or is past that offset.
+    pub fn skip_to(&mut self, partition: &TopicPartition, offset: Offset) {
+        let Some(assigned) = self.positions.find_mut(partition) else { return };
+        if assigned.delivered < 0 || assigned.delivered >= offset.0 {
+            return;
+        }
+        assigned.wanted_from = offset.0;
+        assigned.delivered = offset.0;
+        for parked in self.parked.iter_mut().filter(|parked| parked.partition == *partition) {
+            if let Ok(fetched) = &mut parked.item {
+                fetched.skip_to(offset);
+            }
+        }
+    }
+
     /// Reads the partition from where the reset policy says; without a policy the error is [`ConsumeError::NoOffset`].
     pub fn assign_unplaced(&mut self, partition: TopicPartition) {
         self.drop_parked(&partition);
@@ -231,7 +247,7 @@ impl Fetcher {
             let Some(assigned) = self.positions.current(&partition, assignment) else { continue };
             match item {
                 Ok(fetched) => {
-                    assigned.delivered = fetched.end_offset;
+                    assigned.delivered = assigned.delivered.max(fetched.end_offset);
                     assigned.parked_bytes -= fetched.size_bytes;
                     self.parked_bytes -= fetched.size_bytes;
                     return Some(Ok(fetched));
@@ -342,6 +358,7 @@ impl Fetcher {
     }
 
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
+        self.positions.iter_mut().for_each(|(_, assigned)| assigned.pass_unwanted());
         let brokers = Brokers { cluster, flights: &self.flights, versions: &self.versions };
         let Plans { fetches, mut checks, leaderless, leaves_out } =
             plan::plan(&self.positions, brokers, &self.config, now);

@@ -42,6 +42,9 @@ pub(super) struct Assigned {
     pub(super) position: i64,
     /// Next offset that a poll delivers, before everything that is parked.
     pub(super) delivered: i64,
+    /// The offset below which the reader wants nothing, although it may be fetched from before it; negative if it wants
+    /// all that is fetched.
+    pub(super) wanted_from: i64,
     /// Epochs of the batches before `position`, by which it is noticed that a leader's log is another one (KIP-320).
     pub(super) epochs: EpochHistory,
     /// The epoch of the leader whose log is known to have the records before `position`; `None` if none was asked.
@@ -109,6 +112,7 @@ impl Positions {
             assignment: self.last_assignment,
             position: offset.0,
             delivered: offset.0,
+            wanted_from: NOWHERE.0,
             epochs: EpochHistory::before(offset.0, epoch),
             checked: None,
             is_refused: false,
@@ -157,6 +161,15 @@ impl Assigned {
     /// Returns where the next poll begins; `None` before the reset policy has determined where to begin.
     pub(super) fn next_delivered(&self) -> Option<Offset> {
         (self.delivered >= 0).then_some(Offset(self.delivered))
+    }
+
+    /// Fetches only what is wanted from now on, unless a fetch from before that is in flight or its data are parked.
+    /// The epoch of the records between is not known.
+    pub(super) fn pass_unwanted(&mut self) {
+        if self.position < self.wanted_from && self.parked_bytes == 0 && matches!(self.state, State::Fetchable(_)) {
+            self.position = self.wanted_from;
+            self.epochs = EpochHistory::default();
+        }
     }
 
     /// Fetches the data from `position` on again: as many bytes of them are not parked any more.

@@ -236,6 +236,12 @@ impl Accumulator {
         TopicPartition { topic: self.topics[partition.topic.index as usize].name.clone(), partition: partition.id }
     }
 
+    /// The topic of a slot of this accumulator.
+    #[must_use]
+    pub fn topic_of(&self, slot: Slot) -> TopicHandle {
+        self.partitions[slot.index()].topic
+    }
+
     /// The slot of a partition; `None` if the topic has no such partition, or the handle is from another producer.
     #[must_use]
     #[inline]

@@ -98,6 +98,8 @@ pub struct SettledBatch {
     pub batch_bytes: usize,
     /// Whether it was acknowledged, and has not failed.
     pub is_acknowledged: bool,
+    /// Whether it is in the log as it was sent: acknowledged, with the timestamps of its records.
+    pub is_as_sent: bool,
 }
 
 /// The closed batches of all partitions that are not acknowledged yet.
@@ -510,6 +512,7 @@ impl Outbox {
             record_count: finished.record_count,
             batch_bytes,
             is_acknowledged: finished.failure.is_none(),
+            is_as_sent: finished.failure.is_none() && found.is_some_and(|found| found.log_append_time_ms < 0),
             slot,
             released_bytes: finished.buffered_bytes,
             last_offset: finished.last_offset,

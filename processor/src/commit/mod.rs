@@ -208,6 +208,12 @@ impl CommitMachine {
         self.is_drained = is_drained;
     }
 
+    /// Whether there was nothing more to read, as of the last [`CommitMachine::handle_drained`].
+    #[must_use]
+    pub const fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
     /// Commits the open transaction as soon as possible: before a rebalance, at the end, on shutdown.
     /// Holds until it is committed.
     pub const fn request_commit(&mut self) {

@@ -170,7 +170,8 @@ impl Logs {
         self.transactions.len() - 1
     }
 
-    pub(super) fn append(&mut self, pending: Pending, transaction: Option<usize>) {
+    /// Appends a record. Returns its offset.
+    pub(super) fn append(&mut self, pending: Pending, transaction: Option<usize>) -> Offset {
         let Pending { topic, mut record } = pending;
         let partition = record.partition;
         let log = self.log_mut(&topic, partition);
@@ -181,6 +182,7 @@ impl Logs {
             log.undecided.entry(number).or_insert(index);
             self.transactions[number].partitions.insert((topic, partition));
         }
+        offset(index)
     }
 
     /// Decides a transaction: a marker is written into each partition that it wrote to.

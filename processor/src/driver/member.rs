@@ -1,6 +1,6 @@
 //! One worker on the cluster in memory. This does for the worker machine what the runtime does with sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
@@ -11,12 +11,13 @@ use kafka_wire::types::Offset;
 use super::batches::batches;
 use super::cluster::Cluster;
 use super::group::Heard;
+use super::logs::TestRecord;
 use super::plan::{CommitPoint, Died, Plan, die_at, take};
 use super::sending::Sending;
 use super::transactions::Fenced;
 use crate::commit::Outcome;
 use crate::task::SourcePartitions;
-use crate::topology::Topology;
+use crate::topology::{SinkKind, SinkSpec, Topology};
 use crate::worker::{Action, Completion, End, Ends, Operation, OperationId, Position, Settings, Span, Worker};
 
 /// A worker, and the state of its connection to the cluster.
@@ -29,6 +30,10 @@ pub(super) struct Member {
     epoch: u32,
     pub(super) worker: Worker,
     sending: Sending,
+    /// The repartition topics.
+    shuffles: BTreeSet<String>,
+    /// Records that were sent to them since the last flush of shuffles began.
+    written: BTreeMap<TopicPartition, Vec<TestRecord>>,
     inputs: BTreeMap<TopicPartition, Reading>,
     changelogs: BTreeMap<TopicPartition, Offset>,
     operations: Vec<InFlight>,
@@ -68,7 +73,10 @@ impl Member {
         let transactional_id = settings.transactional_id.clone();
         let epoch = cluster.transactions.init(&transactional_id, &mut cluster.logs, &mut cluster.offsets);
         cluster.group.join(index, incarnation, &transactional_id, now);
+        let is_shuffle = |sink: &&SinkSpec| matches!(sink.kind, SinkKind::Repartition { .. });
         Self {
+            shuffles: topology.sinks().iter().filter(is_shuffle).map(|sink| sink.topic.clone()).collect(),
+            written: BTreeMap::new(),
             index,
             incarnation,
             transactional_id,
@@ -135,6 +143,11 @@ impl Member {
         match action {
             Action::Assign { input, position } | Action::Seek { input, position } => {
                 self.inputs.insert(input, Reading { next: position.offset, is_advanced: false, is_stopped: false });
+            }
+            Action::SkipTo { input, offset } => {
+                if let Some(reading) = self.inputs.get_mut(&input) {
+                    (reading.next, reading.is_advanced) = (reading.next.max(offset), false);
+                }
             }
             Action::Unassign { input } => {
                 self.inputs.remove(&input);
@@ -350,6 +363,13 @@ impl Member {
                 self.send(self.sending.len(), cluster, now).map_or_else(fenced, |()| Completion::Done)
             }
             Operation::Flush => self.flush((cluster, now), plan)?,
+            Operation::FlushShuffles => {
+                self.written.clear();
+                match self.flush((cluster, now), plan)? {
+                    Completion::Transaction(Outcome::Done) => self.written(),
+                    unflushed => unflushed,
+                }
+            }
             Operation::Commit { offsets } => self.commit(offsets, has_offsets, (cluster, now), plan)?,
             Operation::Abort => {
                 self.sending.end();
@@ -426,8 +446,24 @@ impl Member {
     fn send(&mut self, count: usize, cluster: &mut Cluster, now: Moment) -> Result<(), Fenced> {
         let producer = (self.transactional_id.as_str(), self.epoch);
         let Cluster { transactions, logs, offsets, .. } = cluster;
-        let mut sent = self.sending.take(count).into_iter();
-        sent.try_for_each(|pending| transactions.append(producer, now, pending, (logs, offsets)))
+        for mut pending in self.sending.take(count) {
+            pending.record.offset = transactions.append(producer, now, pending.clone(), (logs, offsets))?;
+            if self.shuffles.contains(&pending.topic) {
+                let partition = TopicPartition::new(pending.topic.as_str(), pending.record.partition);
+                self.written.entry(partition).or_default().push(pending.record);
+            }
+        }
+        Ok(())
+    }
+
+    /// The batches that the present flush has sent to repartition topics.
+    fn written(&mut self) -> Completion {
+        let written = std::mem::take(&mut self.written).into_iter();
+        let of_partition = |(partition, records): (TopicPartition, Vec<TestRecord>)| {
+            let batches = batches(records.iter()).into_iter();
+            batches.map(move |batch| (partition.clone(), batch)).collect::<Vec<_>>()
+        };
+        Completion::Written(written.flat_map(of_partition).collect())
     }
 }
 

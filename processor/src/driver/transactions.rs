@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
 
 use super::logs::{Logs, Pending};
 
@@ -91,11 +92,10 @@ impl Transactions {
         now: Moment,
         pending: Pending,
         (logs, committed): (&mut Logs, &mut Offsets),
-    ) -> Result<(), Fenced> {
+    ) -> Result<Offset, Fenced> {
         let open = self.producer(id, epoch)?.open(now, logs, committed);
         let number = open.number;
-        logs.append(pending, Some(number));
-        Ok(())
+        Ok(logs.append(pending, Some(number)))
     }
 
     pub(super) fn add_offsets(

@@ -95,7 +95,7 @@ pub(super) async fn carry_out_in(
     group: GroupMetadata,
     operation: Operation,
 ) -> Completion {
-    if matches!(operation, Operation::MakeRoom | Operation::Flush)
+    if matches!(operation, Operation::MakeRoom | Operation::Flush | Operation::FlushShuffles)
         && let Err(end) = transaction.look_up_named(&client).await
     {
         return Completion::Failed(end);
@@ -103,15 +103,18 @@ pub(super) async fn carry_out_in(
     let is_refused = transaction.is_refused_by_named();
     let producer = &mut transaction.producer;
     match operation {
-        Operation::Flush if is_refused => Completion::Transaction(Outcome::MustAbort),
+        Operation::Flush | Operation::FlushShuffles if is_refused => Completion::Transaction(Outcome::MustAbort),
         Operation::SumSourceEnds { sources, run_ends } => {
             Completion::SourceEnds(source_ends(&client, &sources, run_ends.as_deref()).await)
         }
         Operation::MakeRoom => {
             producer.ready().await.map_or_else(|error| Completion::Failed(error.end()), |()| Completion::Done)
         }
-        Operation::Flush => {
-            let flushed = producer.flush().await;
+        Operation::Flush | Operation::FlushShuffles => {
+            let flushed = match operation {
+                Operation::Flush => producer.flush().await.map(|()| Completion::Transaction(Outcome::Done)),
+                _ => transaction.flush_shuffles().await.map(Completion::Written),
+            };
             if let Err(error) = &flushed {
                 warn!(%error, "output was not taken");
             }

@@ -251,9 +251,9 @@ impl Failure for CommitError {
 }
 
 /// The completion for the result of a flush.
-pub(super) fn flushed(result: Result<(), FlushError>) -> Completion {
+pub(super) fn flushed(result: Result<Completion, FlushError>) -> Completion {
     match result {
-        Ok(()) => Completion::Transaction(Outcome::Done),
+        Ok(completion) => completion,
         Err(error) if error.remedy() == Remedy::Person => Completion::Failed(error.end()),
         Err(_) => Completion::Transaction(Outcome::MustAbort),
     }

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::operator::Emit;
     use crate::serde::{U64, Utf8};
-    use crate::topology::Partitions;
+    use crate::types::Partitions;
 
     #[test]
     fn own_topics_do_not_take_the_defaults_of_the_broker() {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::client::{Client, ExclusiveProducer};
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression as CompressionType;
-use kafka_wire::producer::{AppendError, NewRecord, TopicHandle, partition_for_key};
+use kafka_wire::producer::{AppendError, FlushError, NewRecord, TopicHandle, partition_for_key};
+use kafka_wire::record::Batch;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
 
@@ -15,13 +17,15 @@ use super::named::{NamedTopics, Sink};
 use super::remedy::Failure;
 use crate::error::{ErrorKind, ErrorPolicy};
 use crate::output::{OutRecord, Output, Refused, Route, SinkId, numbered};
-use crate::topology::Topology;
+use crate::topology::{SinkKind, Topology};
 use crate::worker::{End, Fatal, Outbox};
 
 /// A worker's producer, with the topics that the topology writes to.
 pub(super) struct Transaction {
     pub(super) producer: ExclusiveProducer,
     sinks: Vec<Sink>,
+    /// The repartition topics among them.
+    shuffles: Vec<TopicHandle>,
     /// The topics that records name.
     named: NamedTopics,
     /// Whether a named topic has not taken a record; the transaction must be aborted then.
@@ -53,9 +57,12 @@ impl Transaction {
             ErrorPolicy::Fail => BTreeMap::new(),
             ErrorPolicy::Skip => limits::look_up(client, topology).await?,
         };
-        let mut sinks = Vec::new();
+        let (mut sinks, mut shuffles) = (Vec::new(), Vec::new());
         for sink in topology.sinks() {
             let topic = producer.topic(&sink.topic).await.map_err(|error| error.end())?;
+            if matches!(sink.kind, SinkKind::Repartition { .. }) {
+                shuffles.push(topic);
+            }
             let partitions = producer.partition_count(topic);
             sinks.push(Sink { topic, partitions, limits: limits.remove(sink.topic.as_str()) });
         }
@@ -63,6 +70,7 @@ impl Transaction {
         Ok(Self {
             producer,
             sinks,
+            shuffles,
             named,
             is_refused_by_named: false,
             leaves_out: policy == ErrorPolicy::Skip,
@@ -113,6 +121,12 @@ impl Transaction {
             false => None,
         };
         Ok(Sink { topic, partitions: self.producer.partition_count(topic), limits })
+    }
+
+    /// Sends everything and waits for every acknowledgement. Returns the batches of repartition topics, as they are in
+    /// the log.
+    pub(super) async fn flush_shuffles(&mut self) -> Result<Vec<(TopicPartition, Batch)>, FlushError> {
+        self.producer.flush_and_keep(&self.shuffles).await
     }
 
     /// Whether a named topic has not taken a record of the open transaction, which must be aborted then.

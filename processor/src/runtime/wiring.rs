@@ -302,6 +302,7 @@ impl<'s> Wiring<'s> {
                 self.inputs.assign_at(input.clone(), position.offset, position.leader_epoch);
                 self.inputs.resume(&input);
             }
+            Action::SkipTo { input, offset } => self.inputs.skip_to(&input, offset),
             Action::Stop { input, offset } => {
                 // Seeking discards what was fetched beyond the end: parked, it would take the room of others for ever.
                 self.inputs.pause(&input);

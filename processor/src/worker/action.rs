@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::record::Batch;
 use kafka_wire::types::{IsolationLevel, Offset};
 
 use super::bounds::Ends;
@@ -34,6 +35,13 @@ pub enum Action {
         input: TopicPartition,
         /// The place.
         position: Position,
+    },
+    /// Read nothing below this offset: it has been processed. What was fetched from behind it stays.
+    SkipTo {
+        /// The input.
+        input: TopicPartition,
+        /// The offset at which reading goes on.
+        offset: Offset,
     },
     /// Read no further than this offset until the input is sought; discard what was fetched of it.
     Stop {
@@ -122,6 +130,9 @@ pub enum Operation {
     MakeRoom,
     /// Send all output and wait for every acknowledgement. Answer: [`Completion::Transaction`].
     Flush,
+    /// As [`Operation::Flush`], and tell where leaders have put the records of repartition topics.
+    /// Answer: [`Completion::Written`], or as for `Flush` if it does not succeed.
+    FlushShuffles,
     /// Add these offsets to the transaction and commit it. Answer: [`Completion::Transaction`].
     Commit {
         /// The next offset of each input, with metadata.
@@ -143,6 +154,7 @@ impl Operation {
             Self::SumSourceEnds { .. }
                 | Self::MakeRoom
                 | Self::Flush
+                | Self::FlushShuffles
                 | Self::Commit { .. }
                 | Self::Abort
                 | Self::Recover
@@ -165,6 +177,9 @@ pub enum Completion {
     Listed(Vec<Option<Offset>>),
     /// The ends of sources; those that could not be looked up are left out.
     SourceEnds(BTreeMap<SourcePartitions, Offset>),
+    /// The flush has succeeded. The batches are in the logs of repartition topics, those of each partition in the order
+    /// of their offsets. It need not be all that the flush has sent.
+    Written(Vec<(TopicPartition, Batch)>),
     /// The outcome of a step of the transaction.
     Transaction(Outcome),
     /// The operation has failed, and a retry at once would not help. After an operation on the transaction,

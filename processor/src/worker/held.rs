@@ -69,6 +69,10 @@ struct Input {
     has_ended: bool,
     /// Offsets from the position to the end of the log, or of the bounded run, as of the last fetch.
     lag: Option<i64>,
+    /// The end of the records that were processed within the transaction that wrote them: in the open one, and in the
+    /// one before, whose marker comes next.
+    own_end: Option<Offset>,
+    marked_end: Option<Offset>,
 }
 
 /// A changelog that is being read.
@@ -101,7 +105,8 @@ impl Held {
             let Place { position, watermark, partitions } = place;
             watermarks.push(watermark);
             let (progress, end, has_ended, lag) = (Progress::new(position), None, false, None);
-            Input { partition, progress, partitions, is_internal, end, has_ended, lag }
+            let (own_end, marked_end) = (None, None);
+            Input { partition, progress, partitions, is_internal, end, has_ended, lag, own_end, marked_end }
         };
         let is_to_read = |found: &FoundChangelog| !found.reading.is_done();
         let restore = |found: FoundChangelog| {
@@ -288,6 +293,29 @@ impl Held {
         Ok(())
     }
 
+    /// As [`Held::process`], of a batch that the open transaction has written.
+    pub(super) fn process_own(
+        &mut self,
+        index: usize,
+        records: Records<'_>,
+        span: Span,
+        now: Moment,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        self.process(index, records, span, now, output)?;
+        self.inputs[index].own_end = Some(span.end.offset);
+        Ok(())
+    }
+
+    /// Whether a batch of the open transaction that begins at `start` comes next. One offset before it is the marker of
+    /// the last transaction, if that wrote the records before it: the marker lies between these and all that the same
+    /// producer writes later.
+    pub(super) fn goes_on_at(&self, index: usize, start: Offset) -> bool {
+        let input = &self.inputs[index];
+        let position = input.position();
+        start == position || (input.marked_end == Some(position) && start.0 == position.0 + 1)
+    }
+
     /// Whether a batch that begins at `position` lies behind the end of the input.
     pub(super) fn is_past_end(&self, index: usize, position: Offset) -> bool {
         self.inputs[index].is_past_end(position)
@@ -357,6 +385,7 @@ impl Held {
         self.task.committed();
         for input in &mut self.inputs {
             input.progress.settle();
+            input.marked_end = input.own_end.take();
         }
     }
 
@@ -367,6 +396,7 @@ impl Held {
         for (index, input) in self.inputs.iter_mut().enumerate() {
             let before = input.position();
             let now = input.progress.rewind().offset;
+            (input.own_end, input.marked_end) = (None, None);
             input.lag = input.lag.map(|lag| lag + before.0 - now.0);
             input.has_ended = false;
             self.task.set_position(index, input.reached());

@@ -4,13 +4,15 @@ use tokio::sync::oneshot;
 
 use super::super::{Client, MetadataError, NotSentCause, RequestError};
 use super::engine::{Engine, GroupOffsets};
-use super::shared::LookupError;
+use super::shared::{Kept, LookupError};
+use crate::cluster::TopicPartition;
 use crate::metrics::ProducerMetrics;
 use crate::producer::accumulator::NewRecord;
 use crate::producer::{
     AppendError, CommitError, Delivery, FlushError, NotReady, OpenError, ProducerConfig, Recovered, RunsOn,
     TopicHandle, TransactionError,
 };
+use crate::record::Batch;
 use crate::types::{Offset, PartitionId};
 
 /// Writes records, for one owner at a time: topics are looked up beforehand, the owner chooses the partitions,
@@ -157,6 +159,31 @@ impl ExclusiveProducer {
     /// reported once and the producer goes on.
     pub async fn flush(&mut self) -> Result<(), FlushError> {
         self.engine.flush().await
+    }
+
+    /// As [`flush`](Self::flush); returns the batches of these topics that leaders have acknowledged meanwhile, as they
+    /// are in the log now, those of each partition in the order of their offsets. So a program that reads what it
+    /// writes need not fetch it.
+    ///
+    /// Batches that were sent before the call are not among them, and neither are those of which the offset is not
+    /// known, because a repetition was acknowledged, or the timestamps, because the topic has the time of the broker.
+    /// Their leader epoch is -1. Cancel safe: the records are sent all the same, and the batches are not returned.
+    ///
+    /// # Errors
+    /// As for [`flush`](Self::flush).
+    pub async fn flush_and_keep(&mut self, topics: &[TopicHandle]) -> Result<Vec<(TopicPartition, Batch)>, FlushError> {
+        self.engine.shared.buffer().kept = Some(Kept { topics: topics.to_vec(), batches: Vec::new() });
+        let flushed = self.engine.flush().await;
+        let mut buffer = self.engine.shared.buffer();
+        let kept = buffer.kept.take().map(|kept| kept.batches).unwrap_or_default();
+        flushed?;
+        let found = kept.into_iter().filter_map(|kept| {
+            let partition = buffer.accumulator.topic_partition(kept.slot);
+            Some((partition, kept.in_log()?))
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort_by(|(a, first), (b, second)| (a, first.header.base_offset).cmp(&(b, second.header.base_offset)));
+        Ok(found)
     }
 
     /// Offset of the last record of a partition that was acknowledged to this producer. `None` before that,

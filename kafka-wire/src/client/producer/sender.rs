@@ -262,7 +262,7 @@ impl Sender {
                 if let Some(offset) = batch.last_offset {
                     buffer.acknowledge(batch.slot, offset);
                 }
-                buffer.accumulator.recycle(batch.bytes);
+                buffer.keep(batch);
             }
         }
         self.outbox.reuse(std::mem::take(&mut settled.batches));

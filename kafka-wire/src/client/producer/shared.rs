@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::super::MetadataError;
@@ -11,11 +12,13 @@ use super::clock::TimeOfDay;
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::metrics::{ProducerCounters, ProducerMetrics};
 use crate::producer::accumulator::{Accumulator, Slot};
+use crate::producer::outbox::SettledBatch;
 use crate::producer::partitioner::Chooser;
 use crate::producer::transaction::{Ended, TransactionManager};
 use crate::producer::{AppendError, DeliveryError, NotReady, ProducerConfig, TopicHandle};
+use crate::record::{Batch, with_base_offset};
 use crate::time::Moment;
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 use crate::wire::Str;
 
 /// Two locks, neither ever held across an await. If both are needed, `core` is taken first.
@@ -42,6 +45,8 @@ pub(super) struct Buffer {
     pub(super) first_batch: FirstBatch,
     /// Last acknowledged offset by slot.
     pub(super) last_offsets: Vec<Option<Offset>>,
+    /// Batches that are acknowledged are kept here, while their owner wants them.
+    pub(super) kept: Option<Kept>,
     /// Fulfilled when there is room, or the transaction has failed.
     pub(super) on_room: Option<oneshot::Sender<()>>,
     /// Records that wait for room, in the order of arrival.
@@ -79,6 +84,30 @@ pub(super) struct Bell {
     has_rung: bool,
     /// The time at which the sender will look at open batches by itself; a batch that is opened now is due later.
     next_look: Option<Moment>,
+}
+
+/// The acknowledged batches of some topics.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) topics: Vec<TopicHandle>,
+    pub(super) batches: Vec<KeptBatch>,
+}
+
+/// A batch that a leader has written, with the offset of its last record.
+#[derive(Debug)]
+pub(super) struct KeptBatch {
+    pub(super) slot: Slot,
+    pub(super) last_offset: Offset,
+    pub(super) bytes: Bytes,
+}
+
+impl KeptBatch {
+    /// The batch as the leader has appended it.
+    pub(super) fn in_log(self) -> Option<Batch> {
+        let sent = Batch::from_bytes(self.bytes).ok()?;
+        let base_offset = self.last_offset.0 - i64::from(sent.header.last_offset_delta);
+        Batch::from_bytes(with_base_offset(&sent.bytes(), base_offset, LeaderEpoch(-1))).ok()
+    }
 }
 
 /// A record without room, and the owner to be told to try again.
@@ -147,6 +176,7 @@ impl Shared {
             bell: Bell::default(),
             first_batch: FirstBatch::Done,
             last_offsets: Vec::new(),
+            kept: None,
             on_room: None,
             waiting: VecDeque::new(),
             lookups: Vec::new(),
@@ -206,6 +236,17 @@ impl Buffer {
             self.last_offsets.resize(slot.index() + 1, None);
         }
         self.last_offsets[slot.index()] = Some(offset);
+    }
+
+    /// Keeps the memory of a settled batch, for the owner if it wants the batch, else for later ones.
+    pub(super) fn keep(&mut self, settled: SettledBatch) {
+        let Self { accumulator, kept, .. } = self;
+        let SettledBatch { slot, bytes, last_offset, is_as_sent, .. } = settled;
+        let is_wanted = |kept: &&mut Kept| is_as_sent && kept.topics.contains(&accumulator.topic_of(slot));
+        match (kept.as_mut().filter(is_wanted), last_offset) {
+            (Some(kept), Some(last_offset)) => kept.batches.push(KeptBatch { slot, last_offset, bytes }),
+            _ => accumulator.recycle(bytes),
+        }
     }
 
     /// Notes that a batch was opened or closed. Returns whether the sender has to be woken for it.

@@ -13,7 +13,7 @@ use super::{Fetcher, FetcherAction, is_passing, retry_delay};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::consumer::epochs::EpochHistory;
 use crate::consumer::plan::Asked;
-use crate::consumer::positions::{Assigned, State};
+use crate::consumer::positions::{Assigned, NOWHERE, State};
 use crate::consumer::{ConsumeError, ResetPolicy};
 use crate::protocol::ErrorCode;
 use crate::time::Moment;
@@ -123,6 +123,7 @@ fn later(assigned: &mut Assigned) -> Duration {
 /// Lets a partition go on at an offset.
 fn place(assigned: &mut Assigned, offset: Offset, now: Moment) {
     assigned.position = offset.0;
+    assigned.wanted_from = NOWHERE.0;
     // Parked data was received before, and is delivered before.
     if assigned.parked_bytes == 0 {
         assigned.delivered = offset.0;

@@ -170,7 +170,8 @@ impl Fetcher {
         let aborted = aborted.iter().map(|aborted| (ProducerId(aborted.producer_id), aborted.first_offset));
         let aborted =
             (self.config.isolation == IsolationLevel::ReadCommitted).then(|| AbortedTransactions::new(aborted));
-        let fetched = Fetched {
+        let wanted_from = Offset(assigned.wanted_from);
+        let mut fetched = Fetched {
             partition: asked.partition.clone(),
             high_watermark: Offset(data.high_watermark),
             last_stable_offset: Offset(data.last_stable_offset),
@@ -183,6 +184,7 @@ impl Fetcher {
             aborted_batch_count: 0,
             failure: assigned.failure.clone(),
         };
+        fetched.skip_to(wanted_from);
         assigned.parked_bytes += size_bytes;
         self.parked_bytes += size_bytes;
         self.parked.push_back(Parked {

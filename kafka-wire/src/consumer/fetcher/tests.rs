@@ -4,6 +4,7 @@ mod extra;
 mod paused;
 mod places;
 mod session;
+mod skipped;
 mod truncation;
 
 use bytes::Bytes;

@@ -12,7 +12,7 @@ use super::{FetchFailure, Fetcher, FetcherAction, Parked, is_passing, retry_dela
 use crate::cluster::TopicPartition;
 use crate::consumer::flights::FetchKind;
 use crate::consumer::plan::{Asked, Ticket};
-use crate::consumer::positions::State;
+use crate::consumer::positions::{NOWHERE, State};
 use crate::consumer::{ConsumeError, ResetPolicy};
 use crate::protocol::ErrorCode;
 use crate::protocol::offset_for_leader_epoch::{
@@ -139,7 +139,7 @@ impl Fetcher {
         let is_behind = next == delivered;
         if is_behind || self.config.reset != ResetPolicy::None {
             assigned.epochs.cut(next, epoch);
-            (assigned.position, assigned.delivered) = (next, next);
+            (assigned.position, assigned.delivered, assigned.wanted_from) = (next, next, NOWHERE.0);
             assigned.checked = None;
         }
         if is_behind {

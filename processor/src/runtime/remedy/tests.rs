@@ -144,7 +144,7 @@ fn output_is_written() {
         (&FlushError::NotReady(NotReady::Finished), Restart),
     ]);
     assert!(too_large.fatal().to_string().contains("max.message.bytes"));
-    assert_eq!(flushed(Ok(())), Completion::Transaction(Outcome::Done));
+    assert_eq!(flushed(Ok(Completion::Done)), Completion::Done);
     let passing = FlushError::Delivery { first: delivery(DeliveryCause::TimedOut(None)), failed_records: 1 };
     assert_eq!(flushed(Err(passing)), Completion::Transaction(Outcome::MustAbort));
     let lasting = FlushError::Delivery { first: too_large, failed_records: 1 };

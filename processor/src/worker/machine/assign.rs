@@ -231,7 +231,8 @@ impl Worker {
             let Some(held) = self.tasks.remove(id) else { continue };
             // A worker that stops may commit between two assignments. The changelogs in that transaction come behind
             // those of the next owner, and with the new generation nobody would refuse it.
-            self.has_lost_committing |= self.committing.contains(&id);
+            let is_in_later_stage = self.stages.is_open() && held.has_changed();
+            self.has_lost_committing |= self.committing.contains(&id) || is_in_later_stage;
             if held.is_restored() {
                 let unassign = |(input, _): (&TopicPartition, _)| Action::Unassign { input: input.clone() };
                 self.actions.extend(held.positions().map(unassign));

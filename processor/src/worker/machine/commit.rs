@@ -54,10 +54,13 @@ impl Worker {
         if self.is_draining {
             self.begin_preparing(now, outbox);
         }
+        if self.stages.is_reading() {
+            self.read_written(now, outbox);
+        }
         if self.preparing.is_some() {
             self.prepare(outbox);
         }
-        while self.needs_outbox() && self.preparing.is_none() {
+        while self.needs_outbox() && self.preparing.is_none() && !self.stages.is_reading() {
             let Some(step) = self.commit.poll(now) else { return };
             match step {
                 Step::Flush => match self.doubts() {
@@ -98,7 +101,8 @@ impl Worker {
             self.source_ends = Some(if let Completion::SourceEnds(ends) = completion { ends } else { BTreeMap::new() });
             return;
         }
-        let is_between_steps = self.is_draining || self.preparing.is_some() || self.commit.accepts_work();
+        let is_preparing = self.is_draining || self.preparing.is_some() || self.stages.is_reading();
+        let is_between_steps = is_preparing || self.commit.accepts_work();
         match completion {
             // The outbox has room again.
             Completion::Done => {}
@@ -107,6 +111,7 @@ impl Worker {
                 self.producer_end = Some(end);
                 self.commit.handle(Outcome::Fatal);
             }
+            Completion::Written(batches) => self.stages.take_written(batches),
             Completion::Transaction(outcome) => self.commit.handle(outcome),
             Completion::Offsets(offsets) => {
                 let (id, sequence) = (&self.settings.transactional_id, self.commit.sequence());
@@ -154,10 +159,8 @@ impl Worker {
         if self.is_draining {
             return;
         }
-        self.committing = self.choose_committing(now);
         self.committing_since = now;
-        self.preparing = Some(0);
-        self.prepare(outbox);
+        self.begin_stages(now, outbox);
     }
 
     /// Handles the failure of the transaction, after which the outbox will never have room again.
@@ -172,7 +175,8 @@ impl Worker {
     /// Aborts the transaction, between two batches, or while a commit waits for calls or the tasks put out its results.
     pub(super) fn abandon(&mut self) {
         let is_draining = std::mem::take(&mut self.is_draining);
-        if self.preparing.take().is_some() || is_draining {
+        let is_reading = self.stages.end();
+        if self.preparing.take().is_some() || is_draining || is_reading {
             self.commit.handle(Outcome::MustAbort);
         } else {
             self.commit.request_abort();
@@ -180,7 +184,7 @@ impl Worker {
     }
 
     /// Lets the tasks put out the results for a commit, with pauses while the outbox is full; then flushes.
-    fn prepare(&mut self, outbox: &mut dyn Outbox) {
+    pub(super) fn prepare(&mut self, outbox: &mut dyn Outbox) {
         while let Some(next) = self.preparing {
             let Some(&id) = self.committing.get(next) else {
                 // The results of this commit have begun calls, of steps that nothing follows: they put nothing out.
@@ -193,7 +197,7 @@ impl Worker {
                     return self.abandon();
                 }
                 self.preparing = None;
-                self.start(Operation::Flush);
+                self.start(if self.stages.has_next() { Operation::FlushShuffles } else { Operation::Flush });
                 return;
             };
             self.preparing = Some(next + 1);
@@ -249,6 +253,7 @@ impl Worker {
 
     fn confirm(&mut self, now: Moment) {
         self.has_lost_committing = false;
+        self.stages.end();
         for id in std::mem::take(&mut self.committing) {
             if let Some(held) = self.tasks.get_mut(id) {
                 held.committed(now.since(self.committing_since));
@@ -272,6 +277,7 @@ impl Worker {
     fn roll_back(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         // Records that the producer discarded do not count for the next transaction.
         let _ = outbox.take_written();
+        self.stages.rest(now);
         for held in self.tasks.restored_mut() {
             self.watch.count(held);
             held.roll_back();

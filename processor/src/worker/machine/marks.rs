@@ -37,6 +37,11 @@ impl Marks {
         self.waiting
     }
 
+    /// Forgets what waited for this commit.
+    pub(super) fn begin_commit(&mut self) {
+        (self.writing, self.waiting) = (BTreeSet::new(), None);
+    }
+
     /// Notes that a task may have a mark to be written at this time, though it takes no record: such as one that its
     /// last owner may not have sent.
     pub(super) fn wake(&mut self, at: Moment) {
@@ -92,10 +97,12 @@ impl Worker {
         }
     }
 
-    /// Chooses the tasks in the commit: those that have changed, and those whose marks are written with it.
+    /// Chooses the tasks in the commit, of the stage that is prepared: those that have changed, and those whose marks
+    /// are written with it.
     pub(super) fn choose_committing(&mut self, now: Moment) -> Vec<TaskId> {
-        let Self { tasks, marks, settings, commit, .. } = self;
-        let restored = || tasks.iter().filter(|held| held.is_restored());
+        let Self { tasks, marks, settings, commit, stages, .. } = self;
+        let is_chosen = |held: &&Held| held.is_restored() && stages.has(held.id.sub_topology);
+        let restored = || tasks.iter().filter(is_chosen);
         let with_marks = || restored().filter(|held| held.task.has_mark());
         let mut fan_outs = BTreeMap::new();
         for held in with_marks() {
@@ -104,7 +111,6 @@ impl Worker {
             let (_, is_due) = fan_outs.entry(id).or_insert((held.task.fan_out(), false));
             *is_due |= due;
         }
-        (marks.writing, marks.waiting) = (BTreeSet::new(), None);
         for (id, ((sources, targets), is_due)) in fan_outs {
             if is_due {
                 let interval = mark_interval(sources, targets).max(settings.mark_interval_min);

@@ -11,6 +11,7 @@ mod missing;
 mod queued;
 mod reading;
 mod records;
+mod stages;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,7 @@ use self::discover::Discovery;
 use self::marks::Marks;
 use self::missing::SecondLook;
 pub use self::reading::{Reading, VisitPartition};
+use self::stages::Stages;
 use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
 use super::bounds::Ends;
@@ -103,6 +105,7 @@ pub struct Worker {
     is_draining: bool,
     /// While the tasks put out the results for a commit: index of the next one in `committing`.
     preparing: Option<usize>,
+    stages: Stages,
     /// The operation on the transaction in progress: no records are taken meanwhile.
     transaction_operation: Option<OperationId>,
     last_operation: u64,
@@ -136,6 +139,7 @@ impl Worker {
     pub fn new(topology: Arc<Topology>, settings: Settings, ends: Option<Arc<Ends>>, now: Moment) -> Self {
         let commit = CommitMachine::new(settings.policy, settings.first_sequence);
         let globals = GlobalTables::new(&topology);
+        let stages = Stages::new(&topology);
         let mut worker = Self {
             topology,
             settings,
@@ -155,6 +159,7 @@ impl Worker {
             call_hub: Arc::default(),
             is_draining: false,
             preparing: None,
+            stages,
             transaction_operation: None,
             last_operation: 0,
             actions: VecDeque::new(),
