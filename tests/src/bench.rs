@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kafka_wire::client::{Client, ClientConfig};
+use kafka_wire::client::Client;
 use processor::{Config, Running};
 use tokio::time::{Instant, timeout};
 
@@ -34,7 +34,7 @@ impl Bench {
     /// # Panics
     /// If the broker does not answer, or a topic cannot be created.
     pub async fn new(broker: &TestBroker, suite: &str, [of_input, of_output]: [i32; 2]) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let client = crate::connect(broker.bootstrap()).await;
         let [application_id, input, output] = ["job", "input", "output"].map(|name| broker.unique(name));
         create_topic(&client, &input, of_input).await;
         create_topic(&client, &output, of_output).await;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kafka_wire::client::{Client, ClientConfig};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{KafkaVersion, RealCluster, RealConfig, RealKafka, Unavailable};
+use tokio::time::{Instant, sleep};
 
 use crate::relay::Relay;
 
@@ -156,9 +157,41 @@ impl TestBroker {
 /// brokers start at that moment.
 #[must_use]
 pub fn client_config(bootstrap: &str) -> ClientConfig {
-    let mut config = ClientConfig::new(bootstrap);
-    config.bootstrap_timeout = Duration::from_secs(30);
+    let mut config = outage_config(bootstrap);
+    config.connect_timeout = CONNECT_DURATION_MAX;
     config
+}
+
+/// As [`client_config`], for a suite whose brokers stand still or get out of reach: a connection that gets no answer is
+/// given up as soon as by default.
+#[must_use]
+pub fn outage_config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new(bootstrap);
+    config.bootstrap_timeout = CONNECT_DURATION_MAX;
+    config
+}
+
+/// A client of a broker that may have started a moment ago: it asks until the broker answers.
+///
+/// # Panics
+/// If the broker does not within a minute; the message says why.
+pub async fn connect(bootstrap: &str) -> Client {
+    connect_with(client_config(bootstrap)).await
+}
+
+/// As [`connect`], with another configuration.
+///
+/// # Panics
+/// As [`connect`].
+pub async fn connect_with(config: ClientConfig) -> Client {
+    let started = Instant::now();
+    loop {
+        match Client::connect(config.clone()).await {
+            Ok(client) => return client,
+            Err(error) => assert!(started.elapsed() < 2 * CONNECT_DURATION_MAX, "no broker answers: {error}"),
+        }
+        sleep(CONNECT_PAUSE).await;
+    }
 }
 
 /// Starts three nodes of Apache Kafka as one cluster: three replicas of each partition, of which two have to be there.
@@ -315,6 +348,11 @@ fn run_id() -> u128 {
 /// wait that long for every step of a rebalance.
 const CONSUMER_HEARTBEAT_MS: u64 = 300;
 const CONSUMER_SESSION_MS: u64 = 20_000;
+
+/// Longest time of an attempt to connect.
+const CONNECT_DURATION_MAX: Duration = Duration::from_secs(30);
+/// Pause between two attempts to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest time of one test: twenty kills, each with the longest stall that was seen on a slow machine.
 const TEST_DURATION_MAX: Duration = Duration::from_secs(15 * 60);

@@ -24,7 +24,10 @@ mod wait;
 pub mod wordcount;
 pub mod writer;
 
-pub use brokers::{BrokerKind, TestBroker, client_config, kafka_is_required, kafka_version, run_on, skip, three_nodes};
+pub use brokers::{
+    BrokerKind, TestBroker, client_config, connect, connect_with, kafka_is_required, kafka_version, outage_config,
+    run_on, skip, three_nodes,
+};
 pub use port::reserve_port;
 pub use wait::{eventually, within};
 

@@ -16,8 +16,8 @@ use conformance::foreign::{Isolation, java_records};
 use conformance::reader::{Arrival, KeptRecord, Tail, create_topic, read_to_end};
 use conformance::relay::Relay;
 use conformance::wordcount::WordCount;
-use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use conformance::{TestBroker, connect, eventually, on_both_brokers, on_every_broker};
+use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::rng::Rng;
@@ -101,7 +101,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn start(broker: &'a TestBroker, emit: Emit) -> Self {
         let seed = seed();
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let client = connect(broker.bootstrap()).await;
         let (input, output) = (broker.unique("lines"), broker.unique("counts"));
         for topic in [&input, &output] {
             create_topic(&client, topic, i32::try_from(PARTITIONS).expect("a few")).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::{TestBroker, eventually, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig, Consumer, ConsumerConfig, GroupConsumer, Producer, ResetPolicy};
+use kafka_wire::client::{Client, Consumer, ConsumerConfig, GroupConsumer, Producer, ResetPolicy};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::metrics::{ClientMetrics, Prometheus};
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
@@ -29,7 +29,7 @@ fn requests(metrics: &ClientMetrics) -> BTreeMap<ApiKey, u64> {
 #[tokio::test]
 async fn the_broker_has_counted_the_same_requests() {
     let broker = Broker::start(BrokerConfig::default()).await.expect("a port is free");
-    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker listens");
+    let client = conformance::connect(&broker.address()).await;
     create_topic(&client, "t", 3).await;
     let producer = Producer::open(&client, ProducerConfig::default()).await.expect("it opens");
     for number in 0..1_000 {
@@ -63,7 +63,7 @@ async fn the_broker_has_counted_the_same_requests() {
 #[tokio::test]
 async fn requests_without_an_answer_are_lost_and_attempts_that_fail_are_counted() {
     let broker = Broker::start(BrokerConfig::default()).await.expect("a port is free");
-    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker listens");
+    let client = conformance::connect(&broker.address()).await;
     let api_key = ApiKey::DescribeCluster as i16;
     broker.inject(Rule { api_key, nth: 1, action: Action::ApplyThenDisconnect });
     client.describe_cluster().await.expect_err("the connection was closed");
@@ -77,7 +77,7 @@ async fn requests_without_an_answer_are_lost_and_attempts_that_fail_are_counted(
 }
 
 async fn connect(broker: &TestBroker) -> Client {
-    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+    conformance::connect(broker.bootstrap()).await
 }
 
 async fn records_and_batches_are_counted(broker: TestBroker) {
@@ -144,7 +144,7 @@ async fn a_group_consumer_counts_what_it_hands_out(broker: TestBroker) {
     producer.close().await.expect("all are written");
     let builder = GroupConsumer::builder(broker.unique("group")).topics([topic.as_str()]);
     let builder = builder.auto_offset_reset(ResetPolicy::Earliest);
-    let mut consumer = builder.connect(broker.bootstrap()).await.expect("the broker listens");
+    let mut consumer = builder.build(client).await.expect("a list of topics");
     let partition = TopicPartition::new(topic.as_str(), PartitionId(0));
     for _ in 0..4 {
         consumer.next().await.expect("a record");

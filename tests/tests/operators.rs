@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use conformance::reader::{Tail, create_topic, read_to_end, until_stable};
 use conformance::wordcount::WordCount;
-use conformance::{TestBroker, eventually, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use conformance::{TestBroker, connect, eventually, on_both_brokers};
+use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, partition_for_key};
 use kafka_wire::rng::Rng;
@@ -89,7 +89,7 @@ type Results = Vec<((String, i64), (i64, i64))>;
 /// A job that counts clicks in spans of time; `model` computes its results for the sorted times of a user.
 async fn clicks_survive_kills(broker: TestBroker, job: &str, model: fn(&str, &BTreeSet<i64>) -> Results) {
     let seed = seed();
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let client = connect(broker.bootstrap()).await;
     let (input, output) = (broker.unique("clicks"), broker.unique(job));
     for topic in [&input, &output] {
         create_topic(&client, topic, PARTITIONS).await;
@@ -163,7 +163,7 @@ fn tallies(user: &str, times: &BTreeSet<i64>) -> Results {
 
 async fn rows_of_a_table_survive_kills(broker: TestBroker) {
     let seed = seed();
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let client = connect(broker.bootstrap()).await;
     let names = ["orders", "customers", "enriched"].map(|name| broker.unique(name));
     for topic in &names {
         create_topic(&client, topic, PARTITIONS).await;
@@ -235,7 +235,7 @@ async fn rows_of_a_table_survive_kills(broker: TestBroker) {
 /// Bills end as orders and customers say, and no bill is of an older order than one before it.
 async fn foreign_rows_survive_kills(broker: TestBroker) {
     let seed = seed();
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let client = connect(broker.bootstrap()).await;
     let names = ["orders", "customers", "bills"].map(|name| broker.unique(name));
     for topic in &names {
         create_topic(&client, topic, PARTITIONS).await;
@@ -306,7 +306,7 @@ async fn bills(client: &Client, topic: &str, seed: u64) -> BTreeMap<String, (Str
 /// The payments that fail are put aside once, and the balances are those of the others.
 async fn dead_letters_survive_kills(broker: TestBroker) {
     let seed = seed();
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let client = connect(broker.bootstrap()).await;
     let names = ["payments", "balances", "dead"].map(|name| broker.unique(name));
     for topic in &names {
         create_topic(&client, topic, PARTITIONS).await;
@@ -370,7 +370,7 @@ const WITHIN_MS: i64 = 60_000;
 
 async fn patterns_survive_kills(broker: TestBroker) {
     let seed = seed();
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let client = connect(broker.bootstrap()).await;
     let (input, output) = (broker.unique("payments"), broker.unique("alerts"));
     for topic in [&input, &output] {
         create_topic(&client, topic, PARTITIONS).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance::ledger::{Ledger, Statement};
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, client_config, eventually, on_both_brokers, within};
+use conformance::{TestBroker, client_config, eventually, on_both_brokers, outage_config, within};
 use kafka_wire::client::{Client, ClientConfig, Consumer, GroupConsumer, Producer, ResetPolicy};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::{ConsumerConfig, IsolationLevel};
@@ -59,7 +59,7 @@ impl Fixture {
         }
         let proxy = Proxy::default();
         proxy.limit_version(ApiKey::Metadata, METADATA_VERSION);
-        let mut config = client_config(bootstrap);
+        let mut config = outage_config(bootstrap);
         config.request_timeout = Duration::from_millis(700);
         let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let port = bootstrap.rsplit(':').next().and_then(|port| port.parse().ok()).expect("host:port");

@@ -9,8 +9,8 @@ use std::time::Duration;
 use conformance::postgres::Postgres;
 use conformance::reader::{create_topic, read_to_end};
 use conformance::wordcount::WordCount;
-use conformance::{TestBroker, eventually, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use conformance::{TestBroker, connect, eventually, on_both_brokers};
+use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::rng::Rng;
@@ -186,7 +186,7 @@ struct Run {
 impl Run {
     async fn start(broker: &TestBroker) -> Self {
         let seed = seed();
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let client = connect(broker.bootstrap()).await;
         let (topic, application_id) = (broker.unique("lines"), broker.unique("archive"));
         create_topic(&client, &topic, PARTITIONS).await;
         let mut producer = ExclusiveProducer::open(&client, ProducerConfig::default()).await.expect("a producer opens");

@@ -9,8 +9,8 @@ use std::time::Duration;
 use conformance::bench::{Bench, until};
 use conformance::reader::{Tail, create_topic, read_to_end, until_stable};
 use conformance::wordcount::WordCount;
-use conformance::{TestBroker, eventually, on_both_brokers, within};
-use kafka_wire::client::{Client, ClientConfig, commit_offsets, fetch_unstable_offsets};
+use conformance::{TestBroker, connect, eventually, on_both_brokers, within};
+use kafka_wire::client::{Client, commit_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::rng::Rng;
@@ -360,7 +360,7 @@ async fn topics_and_partitions_that_come_are_read_while_the_job_runs(broker: Tes
 }
 
 async fn topics_that_come_survive_kills(broker: TestBroker) {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let client = connect(broker.bootstrap()).await;
     let (prefix, output) = (broker.unique("shop"), broker.unique("copies"));
     create_topic(&client, &output, 2).await;
     let mut topics = vec![(format!("{prefix}-0"), 2)];

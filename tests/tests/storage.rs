@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conformance::reader::{KeptRecord, read_to_end};
 use conformance::writer::{Transactions, write_batch};
-use conformance::{eventually, skip, within};
+use conformance::{connect, eventually, skip, within};
 use kafka_wire::admin::{ConfigChange, ConfigResource, NewTopic, OffsetSpec};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, Node};
+use kafka_wire::client::{CallOptions, Client, Lane, Node};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::protocol::ErrorCode;
@@ -42,7 +42,7 @@ async fn logs_are_looked_after_by_apache_kafka() {
 
 /// All bodies run at the same time: each waits for the broker most of the time.
 async fn every_body(bootstrap: &str) {
-    let client = Client::connect(ClientConfig::new(bootstrap)).await.expect("the broker listens");
+    let client = connect(bootstrap).await;
     tokio::join!(
         records_go_when_they_are_too_old(&client),
         a_log_keeps_to_its_size_by_whole_segments(&client),

@@ -17,9 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conformance::streams_smoke::{Mistake, TOPICS, application};
 use conformance::wordcount::WordCount;
-use conformance::{eventually, kafka_version, skip};
+use conformance::{connect, eventually, kafka_version, skip};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::PartitionId;
 use processor::{App, Config, Serde, SessionWindowed, TimeWindowed, Utf8, Window};
@@ -200,7 +199,7 @@ fn oracle() -> Option<Command> {
 
 /// Creates the topics of the smoke test. Its last records are two days ahead, which brokers refuse by default.
 async fn create_topics(brokers: &str) {
-    let client = Client::connect(ClientConfig::new(brokers)).await.expect("the broker answers");
+    let client = connect(brokers).await;
     let configs = vec![("message.timestamp.after.max.ms".into(), i64::MAX.to_string().into())];
     let topic = |name: &&str| NewTopic { configs: configs.clone(), ..NewTopic::new(*name, PARTITIONS) };
     let topics: Vec<_> = TOPICS.iter().map(topic).collect();

@@ -12,9 +12,9 @@ use std::time::Duration;
 use conformance::foreign::{Isolation, java_records_at};
 use conformance::ledger::{Ledger, Statement};
 use conformance::reader::{KeptRecord, read_to_end, until_stable};
-use conformance::{eventually, skip, three_nodes, within};
+use conformance::{connect_with, eventually, outage_config, skip, three_nodes, within};
 use kafka_wire::admin::{ConfigChange, ConfigResource, ElectionType, NewTopic, OffsetSpec, Reassignment};
-use kafka_wire::client::{Client, ClientConfig, GroupConsumer, Producer, ResetPolicy, fetch_offsets};
+use kafka_wire::client::{Client, GroupConsumer, Producer, ResetPolicy, fetch_offsets};
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{Delivery, ProducerConfig, ProducerRecord};
@@ -85,10 +85,10 @@ struct Nodes {
 impl Nodes {
     async fn start() -> Result<Self, Unavailable> {
         let cluster = three_nodes().await?;
-        let mut config = ClientConfig::new(&cluster.bootstrap());
-        let patient = Client::connect(config.clone()).await.expect("the nodes listen");
+        let mut config = outage_config(&cluster.bootstrap());
+        let patient = connect_with(config.clone()).await;
         config.request_timeout = Duration::from_secs(4);
-        let outside = Client::connect(config.clone()).await.expect("the nodes listen");
+        let outside = connect_with(config.clone()).await;
         config.request_timeout = Duration::from_secs(2);
         let proxy = Proxy::default();
         let client = Client::connect_with(config, proxy.connector()).await.expect("the nodes listen");

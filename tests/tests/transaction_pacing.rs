@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, skip, test_on, within};
+use conformance::{TestBroker, connect, eventually, on_both_brokers, on_every_broker, skip, test_on, within};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupOffsets, fetch_offsets};
+use kafka_wire::client::{Client, ExclusiveProducer, GroupOffsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 use kafka_wire::producer::{NewRecord, ProducerConfig, RunsOn, TopicHandle};
@@ -76,7 +76,7 @@ async fn check(client: &Client, name: &str, count: i64) {
 async fn transactions_follow_each_other(broker: TestBroker) {
     const COUNT: i64 = 90;
     for runs_on in [RunsOn::OwnThread, RunsOn::CallersRuntime] {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+        let client = connect(broker.bootstrap()).await;
         let name = broker.unique("paced");
         create_topic(&client, &name, PARTITIONS).await;
         commit_all(&client, &name, COUNT, runs_on).await;
@@ -140,7 +140,7 @@ async fn values(client: &Client, name: &str, partition: i32) -> Vec<i64> {
 }
 
 async fn a_transaction_that_lasts_registers_what_the_last_ones_used(broker: TestBroker) {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let client = connect(broker.bootstrap()).await;
     let name = broker.unique("early");
     let (mut producer, topic) = accustomed(&client, &name).await;
     producer.begin().expect("nothing is open");
@@ -168,7 +168,7 @@ async fn a_transaction_that_lasts_registers_what_the_last_ones_used(broker: Test
 }
 
 async fn a_partition_that_is_registered_in_vain_keeps_nobody_waiting(broker: TestBroker) {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+    let client = connect(broker.bootstrap()).await;
     let name = broker.unique("vain");
     let (mut producer, topic) = accustomed(&client, &name).await;
     for is_commit in [true, false] {
@@ -204,7 +204,7 @@ async fn a_transaction_begins_when_the_one_before_it_is_complete() {
     const COUNT: i64 = 9;
     let config = BrokerConfig { marker_delay: Duration::from_millis(15), ..BrokerConfig::default() };
     let broker = Broker::start(config).await.expect("a port is free");
-    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker listens");
+    let client = connect(&broker.address()).await;
     create_topic(&client, "paced", PARTITIONS).await;
     let retries = commit_all(&client, "paced", COUNT, RunsOn::OwnThread).await;
     assert_eq!(retries, 0, "this broker refuses a batch that comes too early");
@@ -218,7 +218,7 @@ async fn transactions_on_three_nodes_follow_each_other() {
         Ok(cluster) => cluster,
         Err(unavailable) => return skip("a cluster of three nodes", &unavailable.to_string()),
     };
-    let client = Client::connect(ClientConfig::new(&cluster.bootstrap())).await.expect("the nodes listen");
+    let client = connect(&cluster.bootstrap()).await;
     let configs = vec![("retention.ms".into(), "-1".into())];
     let topic = NewTopic { configs, replication_factor: 3, ..NewTopic::new("paced", PARTITIONS) };
     for (_, outcome) in client.create_topics(&[topic]).await.expect("the cluster answers") {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use conformance::bench::{Bench, until};
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, on_both_brokers, reserve_port, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
+use conformance::{TestBroker, connect, on_both_brokers, reserve_port, within};
+use kafka_wire::client::{CallOptions, Client, GroupMember, Lane, Node, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
 use kafka_wire::protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
@@ -201,7 +201,7 @@ async fn an_input_that_is_deleted_holds_event_time_back_no_longer(broker: TestBr
 #[tokio::test]
 async fn a_right_that_is_missing_ends_the_job() {
     let broker = Broker::start_on_thread(BrokerConfig::default()).expect("a port is free");
-    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker answers");
+    let client = connect(&broker.address()).await;
     for topic in ["in", "out"] {
         create_topic(&client, topic, 1).await;
     }
@@ -249,7 +249,7 @@ async fn a_start_waits_for_a_broker_that_is_not_up_yet() {
     assert!(!starting.is_finished(), "it waits");
     let broker = Broker::start_on_thread(BrokerConfig { port, ..BrokerConfig::default() });
     let _broker = broker.expect("the port is reserved");
-    let client = Client::connect(ClientConfig::new(&address)).await.expect("the broker answers");
+    let client = connect(&address).await;
     // The topics do not exist, which needs the attention of a person.
     let error = within("the end of the start", PATIENCE, starting).await.expect("no panic").expect_err("no topic");
     assert!(error.to_string().contains("does not exist"), "{error}");

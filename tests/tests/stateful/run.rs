@@ -6,15 +6,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use conformance::eventually;
 use conformance::reader::{KeptRecord, Tail, create_topic, read_to_end, try_read_to_end, until_stable};
 use conformance::stateful::{
     DISORDER_MS, END, Expected, FORGOTTEN, FORGOTTEN_AFTER, Input, JOBS, JUMP_MS, KEYS, NAMES, Number, PARTITIONS,
     REMAINDERS, Results, Row, Topics,
 };
 use conformance::wordcount::WordCount;
+use conformance::{connect_with, eventually, outage_config};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle, partition_for_key};
 use kafka_wire::rng::Rng;
@@ -75,7 +75,7 @@ pub(crate) struct Run {
 impl Run {
     /// Creates the topics under these names and starts the processes.
     pub(crate) async fn start(bootstrap: &str, unique: impl Fn(&str) -> String, seed: u64) -> Self {
-        let client = Client::connect(ClientConfig::new(bootstrap)).await.expect("the broker answers");
+        let client = connect_with(outage_config(bootstrap)).await;
         let [numbers, disordered, rows, compacted, names, output] =
             ["numbers", "disordered", "rows", "compacted", "names", "output"].map(&unique);
         let topics = Topics { numbers, disordered, rows, compacted, names, output };
