@@ -128,7 +128,8 @@ impl<'a> Run<'a> {
     async fn starve_and_audit(self) {
         self.wait_for_output_since(Instant::now(), "first output").await;
         let starves = async || {
-            let (members, mut since, mut longest) = (self.members().await, Instant::now(), Duration::ZERO);
+            let members = self.all_members().await;
+            let (mut since, mut longest) = (Instant::now(), Duration::ZERO);
             for _ in 0..STARVED_TURNS {
                 self.processes.iter().for_each(WordCount::pause);
                 sleep(STOPPED).await;
@@ -155,7 +156,7 @@ impl<'a> Run<'a> {
 
     async fn raise_and_audit(self) {
         self.wait_for_output_since(Instant::now(), "first output").await;
-        let members = self.members().await;
+        let members = self.all_members().await;
         self.processes[0].pause();
         let stopped = Instant::now();
         let is_replaced = async || (!members.is_subset(&self.members().await)).then_some(());
@@ -183,6 +184,15 @@ impl<'a> Run<'a> {
         let groups = groups.expect("the coordinator answers");
         let group = groups[0].1.as_ref().expect("the group is there");
         group.members.iter().map(|member| member.member_id.to_string()).collect()
+    }
+
+    /// The members of the job's group, once there is one for each process: output comes when the first one has joined.
+    async fn all_members(&self) -> BTreeSet<String> {
+        let all = async || {
+            let members = self.members().await;
+            (members.len() == PROCESSES).then_some(members)
+        };
+        eventually("a member for each process", STALL_MAX, all).await
     }
 
     /// Ends the input, waits for the output, and audits it.
