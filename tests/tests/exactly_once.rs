@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use conformance::foreign::{Isolation, java_records};
-use conformance::reader::{Arrival, KeptRecord, Tail, create_topic, read_to_end};
+use conformance::reader::{Arrival, KeptRecord, Tail, create_topic, read_to_end, until_stable};
 use conformance::relay::Relay;
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, connect, eventually, on_both_brokers, on_every_broker};
@@ -256,6 +256,8 @@ impl<'a> Run<'a> {
 
     /// Reads the whole output once more, with new readers, and checks it.
     async fn audit(&self, expected: &Expected, end_ms: i64) {
+        // The markers of the last transactions are written some moments after their processes have ended.
+        until_stable(&self.client, &self.output).await;
         let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
         let report = check(expected, end_ms, self.emit, &records);
         assert!(report.is_clean(), "seed {}: our reader: {report}", self.seed);
