@@ -129,7 +129,8 @@ async fn results_go_out_in_batches_as_small_as_their_topic_takes(broker: TestBro
     let mut bench = Bench::new(&broker, "runs", [1, 2]).await;
     bench.output = broker.unique("small");
     let mut small = kafka_wire::admin::NewTopic::new(bench.output.as_str(), 1);
-    small.configs = vec![("max.message.bytes".into(), "20000".into())];
+    // The records are years old, and would go with the first look at retention.
+    small.configs = vec![("max.message.bytes".into(), "20000".into()), ("retention.ms".into(), "-1".into())];
     bench.client.create_topics(&[small]).await.expect("the cluster answers");
     let (mut producer, input) = open_producer(&bench).await;
     for number in 0..2_000 {
