@@ -322,7 +322,8 @@ impl WordCount {
     }
 
     async fn transactions(&self, transactional_id: &str) -> ExclusiveProducer {
-        let config = ProducerConfig::transactional(transactional_id);
+        let config =
+            ProducerConfig { transaction_timeout: PATIENCE, ..ProducerConfig::transactional(transactional_id) };
         let mut producer = ExclusiveProducer::open(&self.client, config).await.expect("a producer");
         producer.begin().expect("no transaction is open");
         producer

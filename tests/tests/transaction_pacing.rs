@@ -27,10 +27,15 @@ on_both_brokers!(a_backlog_is_committed_once_an_interval);
 
 const PARTITIONS: i32 = 3;
 
+/// The configuration of a producer whose transactions outlast a machine that stands still for a while.
+fn transactional(name: &str) -> ProducerConfig {
+    ProducerConfig { transaction_timeout: Duration::from_secs(60), ..ProducerConfig::transactional(name) }
+}
+
 /// Commits transactions without a pause: `count` with one record for each partition, and every third with an offset
 /// as well. Returns the number of batches that were sent again.
 async fn commit_all(client: &Client, name: &str, count: i64, runs_on: RunsOn) -> u64 {
-    let config = ProducerConfig { runs_on, ..ProducerConfig::transactional(name) };
+    let config = ProducerConfig { runs_on, ..transactional(name) };
     let mut producer = ExclusiveProducer::open(client, config).await.expect("a producer id");
     let topic = producer.topic(name).await.expect("the topic is there");
     let group = GroupMetadata::without_membership(name);
@@ -92,8 +97,7 @@ on_every_broker!(
 /// A producer whose last transactions have all written to the partitions 0 and 1, and committed an offset.
 async fn accustomed(client: &Client, name: &str) -> (ExclusiveProducer, TopicHandle) {
     create_topic(client, name, 4).await;
-    let opened = ExclusiveProducer::open(client, ProducerConfig::transactional(name));
-    let mut producer = opened.await.expect("a producer id");
+    let mut producer = ExclusiveProducer::open(client, transactional(name)).await.expect("a producer id");
     let topic = producer.topic(name).await.expect("the topic is there");
     for number in 0..5 {
         producer.begin().expect("nothing is open");
