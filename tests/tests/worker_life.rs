@@ -142,7 +142,7 @@ async fn an_input_that_is_deleted_holds_up_no_other(broker: TestBroker) {
     let other = TopicPartition::new(other.as_str(), PartitionId(0));
     write_line(&bench.client, &input, "before").await;
     running =
-        until(running, "the first record", |running| running.status().commits > 0 && running.status().records_out == 1)
+        until(running, "the first record", |running| running.status().commits > 0 && running.status().records_out >= 1)
             .await;
     bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
     for count in 2..12 {
