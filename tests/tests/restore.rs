@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conformance::bench::Bench;
-use conformance::reader::read_to_end;
+use conformance::reader::{read_to_end, until_stable};
 use conformance::writer::write_batch;
 use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::cluster::TopicPartition;
@@ -110,6 +110,7 @@ impl Counts {
     /// Appends the present entries of a changelog to it again and again, in batches of one record.
     async fn lengthen_changelog(&self, batches: usize) {
         let changelog = format!("{}-counts-changelog", self.bench.application_id);
+        until_stable(&self.bench.client, &changelog).await;
         let records = read_to_end(&self.bench.client, &changelog, IsolationLevel::ReadCommitted).await;
         let of_task = records.into_iter().filter(|record| record.partition == PartitionId(LONG));
         let entries: BTreeMap<_, _> =
