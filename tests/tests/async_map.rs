@@ -27,7 +27,7 @@ async fn results_of_calls_come_once_and_in_the_order_of_their_key(broker: TestBr
     let options = CallOptions::ordered_by_key(100).timeout(Duration::from_millis(200));
     job.keyed_stream(input, Utf8, Utf8)
         .map(|question| question.value.to_owned())
-        .async_map("ask", options.attempts(5, Duration::from_millis(10)), move |question: String| {
+        .async_map("ask", options.attempts(10, Duration::from_millis(10)), move |question: String| {
             let call = of_job.fetch_add(1, Ordering::Relaxed);
             async move {
                 match call % 200 {
