@@ -53,13 +53,13 @@ async fn every_body(bootstrap: &str) {
 }
 
 async fn records_go_when_they_are_too_old(client: &Client) {
-    let t = create(client, "old", &[("retention.ms", "30000"), ("segment.ms", "1000")]).await;
+    let t = create(client, "old", &[("retention.ms", "300000"), ("segment.ms", "1000")]).await;
     let now = now();
-    put(client, &t, now - 60_000, &[("a", Some("1")), ("b", Some("1"))]).await;
+    put(client, &t, now - 600_000, &[("a", Some("1")), ("b", Some("1"))]).await;
     put(client, &t, now, &[("c", Some("1"))]).await;
     until_offset(client, &t, OffsetSpec::Earliest, 2).await;
     assert_eq!(offset(client, &t, OffsetSpec::Latest).await, Some(Offset(3)));
-    assert_eq!(offset(client, &t, OffsetSpec::Timestamp(TimestampMs(now - 60_000))).await, Some(Offset(2)));
+    assert_eq!(offset(client, &t, OffsetSpec::Timestamp(TimestampMs(now - 600_000))).await, Some(Offset(2)));
     assert_eq!(fetch_error(client, &t, 1).await, ErrorCode::OFFSET_OUT_OF_RANGE);
     // The active segment is deleted as well, and the log then begins at its end.
     set(client, &t, "retention.ms", "1000").await;
