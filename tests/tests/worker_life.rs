@@ -6,7 +6,7 @@ use std::time::Duration;
 use conformance::bench::{Bench, until};
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, connect, eventually, on_both_brokers, reserve_port, within};
-use kafka_wire::client::{CallOptions, Client, GroupMember, Lane, Node, commit_offsets};
+use kafka_wire::client::{CallOptions, Client, GroupMember, Lane, Node, commit_offsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
 use kafka_wire::protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
@@ -177,14 +177,18 @@ async fn an_input_that_is_deleted_holds_event_time_back_no_longer(broker: TestBr
     counts.map(|count| *count.value).to(&bench.output, Utf8, U64);
     let mut config = bench.config();
     config.set("metadata.max.age.ms", "500").expect("a known key");
-    let running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
+    let mut running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
     let partition = |topic: &str| TopicPartition::new(topic, PartitionId(0));
     for topic in [&bench.input, &other] {
         write_line_at(&bench.client, &partition(topic), "line", 1_000).await;
     }
-    let mut running =
-        until(running, "both records", |running| running.status().commits > 0 && running.status().records_in == 2)
-            .await;
+    let both = [partition(&bench.input), partition(&other)];
+    let committed = async || {
+        let found = fetch_offsets(&bench.client, &bench.application_id, &both).await.ok()?;
+        let is_committed = |found: &Option<CommittedOffset>| found.as_ref().is_some_and(|it| it.offset == Offset(1));
+        found.iter().all(|(_, found)| is_committed(found)).then_some(())
+    };
+    eventually("a commit of both records", PATIENCE, committed).await;
     bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
     let by = Instant::now() + PATIENCE;
     for seconds in 20.. {
