@@ -1,13 +1,13 @@
 //! A PostgreSQL server of a test: on a port and in a folder of its own, killed and started again at will.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use testkit::watched::Watched;
+use tokio::net::TcpSocket;
 
-use crate::skip;
+use crate::{reserve_port, skip};
 
 /// A server. Dropping it kills it and removes its folder.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Postgres {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// Keeps the port while the server is not there.
+    _reserved: TcpSocket,
     process: Option<Watched>,
 }
 
@@ -29,13 +31,10 @@ impl Postgres {
             skip(what, "PostgreSQL's server is not installed (on Debian: apt-get install postgresql)");
             return None;
         };
-        // The port is free again when the listener is dropped.
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port of the loopback is free");
-        let port = listener.local_addr().expect("it is bound").port();
-        drop(listener);
+        let (reserved, port) = reserve_port();
         let folder = std::env::temp_dir().join(format!("waterwheel-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("the directory for temporary files can be written");
-        let mut server = Self { programs, folder, port, process: None };
+        let mut server = Self { programs, folder, port, _reserved: reserved, process: None };
         if is_root() {
             run(Command::new("chown").arg(format!("{USER}:{USER}")).arg(&server.folder));
         }
