@@ -117,6 +117,7 @@ impl Builder {
         graph.errors.extend(drafts.circle());
         drafts.add_progress(&mut graph);
         fix_stores(&mut graph, &drafts);
+        graph.check_outputs();
         if !graph.errors.is_empty() {
             return Err(BuildErrors(graph.errors));
         }

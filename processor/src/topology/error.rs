@@ -131,6 +131,11 @@ pub enum BuildError {
         /// The topic.
         topic: String,
     },
+    /// A stream is written to a topic of the job's own: a changelog, or the topic of a shuffle.
+    OwnTopic {
+        /// The topic.
+        topic: String,
+    },
     /// An input that reads only some partitions reaches a step with state, where the records of a key could be in
     /// another partition. Read all partitions, or send the stream through a `key_by` before the step.
     SomePartitions {
@@ -236,12 +241,11 @@ impl fmt::Display for BuildError {
                 "through topic `{topic}` records come back to the tasks that they come from; send one of the streams or \
                  tables that meet there through key_by or repartition"
             ),
-            Self::SharedChangelog { topic } => {
-                write!(
-                    f,
-                    "topic `{topic}` is the changelog of a compacted_table, and of another table; use one table twice"
-                )
-            }
+            Self::SharedChangelog { topic } => write!(
+                f,
+                "topic `{topic}` is the changelog of a compacted_table, and of another table; use one table twice"
+            ),
+            Self::OwnTopic { topic } => write!(f, "topic `{topic}` is the job's own; write the stream to another one"),
             Self::SomePartitions { step, topic } => write!(f, "step `{step}` has state: read all of topic `{topic}`"),
             Self::ExtentsDiffer { topic } => write!(f, "several streams read topic `{topic}` in different ways"),
             Self::BadTimestamp { topic } => write!(f, "topic `{topic}` starts or ends at a time before 1970"),

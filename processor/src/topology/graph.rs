@@ -395,6 +395,14 @@ impl Graph {
         self.errors.extend(errors);
     }
 
+    /// Reports the outputs that are topics of the job's own, whose records a restore or a shuffle would misread.
+    pub(super) fn check_outputs(&mut self) {
+        let is_own = |topic: &str| self.sinks.iter().any(|own| own.kind != SinkKind::External && own.topic == topic);
+        let outputs = self.sinks.iter().filter(|sink| sink.kind == SinkKind::External && is_own(&sink.topic));
+        let errors: Vec<_> = outputs.map(|sink| BuildError::OwnTopic { topic: sink.topic.clone() }).collect();
+        self.errors.extend(errors);
+    }
+
     /// Reports the streams without a following step.
     pub(super) fn check_ends(&mut self) {
         let mut topics = Vec::new();

@@ -303,6 +303,16 @@ fn a_stream_of_another_job_is_refused() {
     assert_eq!(errors(job.build()), ["a stream of another job was merged into this one"]);
 }
 
+#[test]
+fn no_stream_is_written_to_a_topic_of_the_jobs_own() {
+    for own in ["app-counts-changelog", "app-by-word-repartition"] {
+        let found = errors(word_count("app", "by-word", "counts", own));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(&format!("`{own}` is the job's own")), "{found:?}");
+    }
+    word_count("app", "by-word", "counts", "other-counts-changelog").expect("the changelog of another job");
+}
+
 /// `main` prints the error that it returns by `Debug`.
 #[test]
 fn errors_are_text_for_main_too() {
