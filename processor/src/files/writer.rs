@@ -29,7 +29,7 @@ pub struct FileWriter {
     file: Option<File>,
     /// Bytes of the open part that are not in its file.
     buffer: Vec<u8>,
-    /// The files of parts that have ended since the last commit.
+    /// The files of parts that have ended since the last commit, of those that may not be on the disk yet.
     ended: Vec<File>,
     /// The copy of the part that another writer has begun, until it has its name.
     taken_over: Option<Part>,
@@ -118,7 +118,13 @@ impl FileWriter {
         let ended = self.made(&part)?.or(written);
         self.ended.extend(ended);
         self.parts.ended.push(part);
-        Ok(())
+        // A process may have only so many files open, and a transaction may end any number of parts.
+        if self.ended.len() < ENDED_OPEN_MAX { Ok(()) } else { self.close_ended() }
+    }
+
+    /// Writes the files of parts that have ended to the disk, and closes them.
+    fn close_ended(&mut self) -> Result<(), SinkError> {
+        self.ended.drain(..).try_for_each(|file| self.folder.sync(&file, &self.folder.path))
     }
 
     /// Makes the file of a part that has ended, if a file is written as a whole.
@@ -202,7 +208,8 @@ impl SinkWriter for FileWriter {
         }
         self.is_ending = false;
         self.flush()?;
-        for file in self.ended.drain(..).collect::<Vec<_>>().iter().chain(&self.file) {
+        self.close_ended()?;
+        if let Some(file) = &self.file {
             self.folder.sync(file, &self.folder.path)?;
         }
         if std::mem::take(&mut self.has_new_names) {
@@ -263,6 +270,9 @@ impl Drop for FileWriter {
 /// Bytes that are written to a file at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Most files of parts that have ended that are open at once.
+const ENDED_OPEN_MAX: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use kafka_wire::types::PartitionId;
@@ -303,6 +313,25 @@ mod tests {
         drop(last);
         assert_eq!(parts(), 2);
         std::fs::remove_dir_all(&path).expect("it is ours");
+    }
+
+    #[test]
+    fn parts_that_have_ended_do_not_keep_their_files_open() {
+        let folder = std::env::temp_dir().join(format!("waterwheel-part-files-{}", std::process::id()));
+        let place = SinkPlace { application_id: "app".to_owned(), step: "x".to_owned(), partition: PartitionId(0) };
+        let mut writer = FileSink::new(&folder).roll_at(1).writer(&place);
+        writer.open(None).expect("a new folder");
+        for number in 0..100 {
+            writer.write(format!("line {number}").as_bytes(), TimestampMs(0)).expect("room");
+            assert!(writer.ended.len() < 32, "{} files are open", writer.ended.len());
+        }
+        writer.prepare(TimestampMs(0)).expect("it is written");
+        writer.committed().expect("they are renamed");
+        for number in 0..100 {
+            let path = folder.join(format!("app-x-0-{number:012}"));
+            assert_eq!(std::fs::read_to_string(path).expect("it is complete"), format!("line {number}\n"));
+        }
+        std::fs::remove_dir_all(folder).expect("it is ours");
     }
 
     #[test]
