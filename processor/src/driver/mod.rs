@@ -246,8 +246,8 @@ impl TestDriver {
         loop {
             self.run();
             self.pump_drained();
-            let due = self.slots.iter_mut().filter_map(Slot::active).map(|member| member.worker.next_timeout()).min();
-            let due = due.into_iter().chain(self.clock.next()).min();
+            let members = self.slots.iter_mut().filter_map(Slot::active);
+            let due = members.filter_map(|member| member.worker.next_timeout()).chain(self.clock.next()).min();
             let due = due.unwrap_or(end).max(self.now + SHORTEST_STEP).min(self.now + LONGEST_STEP);
             if due > end || self.fatal.is_some() {
                 break;

@@ -164,7 +164,8 @@ impl<'s> Wiring<'s> {
             }
             let takes_records = self.worker.accepts_records() && self.inputs.fetched().is_none() && !is_busy;
             let now = self.client.now();
-            let pause = self.worker.next_timeout().min(self.stop_by.unwrap_or(now + LONGEST_PAUSE)).since(now);
+            let latest = self.stop_by.unwrap_or(now + LONGEST_PAUSE);
+            let pause = self.worker.next_timeout().map_or(latest, |next| next.min(latest)).since(now);
             tokio::select! {
                 biased;
                 () = self.spec.control.stopped(), if self.stop_by.is_none() => {

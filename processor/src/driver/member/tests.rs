@@ -410,3 +410,23 @@ fn a_rebalance_is_told_at_once_to_whoever_waits_for_the_end() {
     worker.handle_rebalancing();
     assert_eq!(worker.take_totals().map(|totals| totals.is_finished), Some(false));
 }
+
+#[test]
+fn nothing_is_due_by_time_while_a_worker_waits_for_a_commit_or_for_its_partitions() {
+    let mut driver = filled();
+    driver.write_partition("keys", 0, Some("a"), "", 1_000);
+    driver.run();
+    let (now, later) = (driver.now, driver.now + SECOND);
+    let member = driver.slots[0].member.as_mut().expect("it lives");
+    assert!(member.worker.next_timeout().is_some_and(|next| now < next && next < later), "its tasks have a clock");
+    assert!(member.request_commit(now));
+    member.turn(&mut driver.cluster, now);
+    assert!(!member.worker.needs_outbox(), "the flush is under way");
+    assert_eq!(member.worker.next_timeout(), None, "the clock stands still");
+    driver.settle();
+    let member = driver.slots[0].member.as_mut().expect("it lives");
+    member.worker.handle_rebalancing();
+    member.turn(&mut driver.cluster, later);
+    assert_eq!(member.generation, None, "it has joined again");
+    assert_eq!(member.worker.next_timeout(), None);
+}

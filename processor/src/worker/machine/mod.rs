@@ -238,13 +238,18 @@ impl Worker {
         }
     }
 
-    /// The latest time for the next [`Worker::handle_time`].
+    /// The latest time for the next [`Worker::handle_time`]; `None` if nothing is due before something else happens,
+    /// such as the end of an operation on the transaction.
     #[must_use]
-    pub fn next_timeout(&self) -> Moment {
-        let commit = self.commit.next_timeout().into_iter().chain(self.marks.next_timeout());
-        let commit = commit.chain(self.queue_timeout).filter(|_| self.accepts_records());
+    pub fn next_timeout(&self) -> Option<Moment> {
+        if !self.needs_outbox() {
+            return None;
+        }
+        let of_tasks = [Some(self.next_tick), self.queue_timeout].into_iter().flatten();
+        let of_tasks = of_tasks.filter(|_| self.accepts_records());
+        let marks = self.marks.next_timeout().filter(|_| self.commit.is_idle() && self.failure.is_none());
         let calls = self.tasks.calls().filter_map(|calls| calls.next_timeout);
-        commit.chain(calls).fold(self.next_tick, Moment::min)
+        of_tasks.chain(self.commit.next_timeout()).chain(marks).chain(calls).min()
     }
 
     /// Handles the completion of an operation; ignores it if nobody waits for it any more.
