@@ -88,7 +88,8 @@ pub struct Config {
     /// which is an error that names the partition. A position that was deleted while the job runs is always an error.
     pub auto_offset_reset: ResetPolicy,
     /// `missing.topic.policy`: what happens when a topic that the job reads is deleted; `warn` reports it and goes on
-    /// with the others, `fail` ends the job.
+    /// with the others, `fail` ends the job. A bounded run that has not read the topic to its end always ends with an
+    /// error.
     pub missing_topic: MissingTopic,
     /// `foreign.offsets`: what becomes of offsets in the job's group that the job did not commit:
     /// `refuse` ends it and names the place, `accept` goes on from them, as after they were set on purpose.

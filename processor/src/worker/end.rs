@@ -104,6 +104,11 @@ pub enum Fatal {
         /// The topic.
         topic: String,
     },
+    /// A topic of which a bounded run has not read everything was deleted: the run cannot reach its end.
+    UnreadDeleted {
+        /// The topic.
+        topic: String,
+    },
     /// Topics with different numbers of partitions reach one step with state, one of them found by a pattern.
     NotCopartitioned(NotCopartitioned),
     /// A topic that matches a pattern is read by another input, too.
@@ -180,6 +185,10 @@ impl fmt::Display for Fatal {
                 "topic {topic}, a compacted_table of the job, had {old} partitions when the job began to read it, and has {new} \
                  now: new rows of a key may lie in another partition than its old ones. Kafka cannot take partitions away \
                  again. Copy the rows into a new topic with {new} partitions, and read that under another application id"
+            ),
+            Self::UnreadDeleted { topic } => write!(
+                f,
+                "topic {topic} was deleted before the bounded run had read it to its end; create it again, and start the run again"
             ),
             Self::TopicDeleted { topic } => write!(
                 f,

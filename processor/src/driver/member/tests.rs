@@ -11,7 +11,7 @@ use crate::driver::plan::Plan;
 use crate::driver::{TestClock, TestDriver};
 use crate::operator::{CallOptions, Emit};
 use crate::serde::{Text, U64, Utf8};
-use crate::topology::Topology;
+use crate::topology::{StoppingOffsets, Topology};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
@@ -379,6 +379,38 @@ fn an_input_that_is_deleted_holds_event_time_back_no_longer() {
         driver.settle();
         assert_eq!(counts(&driver), [1 + u64::from(of_b.unsigned_abs())], "shuffled: {is_shuffled}");
     }
+}
+
+#[test]
+fn a_bounded_run_fails_if_an_input_is_deleted_before_its_end() {
+    let bounded = |ends: [(&'static str, i64); 2]| {
+        let mut job = Topology::builder("job");
+        let [a, b] = ends.map(|(topic, end)| {
+            job.keyed_stream(topic, Utf8, Utf8).bounded(StoppingOffsets::offsets([(topic, 0, end)]))
+        });
+        let counts = a.merge(b).window(Tumbling::of(10 * SECOND)).count("counts", Emit::OnClose);
+        counts.map(|count| *count.value).to("out", Utf8, U64);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        ["a", "b"].into_iter().for_each(|topic| driver.pipe(topic, Some("k"), "v", 1_000));
+        driver.settle();
+        driver.delete_topic("b");
+        driver
+    };
+    for is_shared_anew in [false, true] {
+        let mut driver = bounded([("a", 1), ("b", 2)]);
+        if is_shared_anew {
+            driver.rebalance();
+        }
+        driver.advance_wall(20 * SECOND);
+        let topic = "b".to_owned();
+        assert_eq!(driver.fatal(), Some(&Fatal::UnreadDeleted { topic }), "shared anew: {is_shared_anew}");
+    }
+    let mut driver = bounded([("a", 2), ("b", 1)]);
+    driver.advance_wall(20 * SECOND);
+    assert_eq!((driver.fatal(), driver.is_finished()), (None, false));
+    driver.pipe("a", Some("k"), "v", 2_000);
+    driver.settle();
+    assert_eq!((driver.fatal(), driver.is_finished(), counts(&driver)), (None, true, vec![3]));
 }
 
 #[test]

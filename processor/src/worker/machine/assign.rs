@@ -229,6 +229,8 @@ impl Worker {
         let dropped: Vec<_> = self.tasks.iter().filter(|held| !keeps(held)).map(|held| held.id).collect();
         for id in dropped {
             let Some(held) = self.tasks.remove(id) else { continue };
+            let unread: Vec<_> = self.unread_by(&held).map(str::to_owned).collect();
+            self.unread.extend(unread);
             // A worker that stops may commit between two assignments. The changelogs in that transaction come behind
             // those of the next owner, and with the new generation nobody would refuse it.
             let is_in_later_stage = self.stages.is_open() && held.has_changed();

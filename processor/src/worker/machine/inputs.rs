@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::time::Moment;
 use kafka_wire::wire::Str;
 use tracing::warn;
@@ -12,18 +13,21 @@ use tracing::warn;
 use super::Worker;
 use crate::output::StoreId;
 use crate::task::TaskId;
-use crate::topology::SourceKind;
+use crate::topology::{SourceKind, SourceSpec};
 use crate::worker::action::{Completion, Operation};
+use crate::worker::bounds::{UNBOUNDED, end_of};
 use crate::worker::end::Fatal;
 use crate::worker::held::Held;
 use crate::worker::inspection::MissingTopic;
 
 impl Worker {
     pub(super) fn inspect(&mut self, now: Moment) {
-        if self.tasks.len() == 0 || !self.inspection.begin_if_due(now, self.settings.inspection_interval) {
+        let has_topics = self.tasks.len() > 0 || !self.unread.is_empty();
+        if !has_topics || !self.inspection.begin_if_due(now, self.settings.inspection_interval) {
             return;
         }
-        let topics: BTreeSet<String> = self.tasks.ids().into_iter().flat_map(|id| self.topics_of(id)).collect();
+        let of_tasks = self.tasks.ids().into_iter().flat_map(|id| self.topics_of(id));
+        let topics: BTreeSet<String> = of_tasks.chain(self.unread.iter().cloned()).collect();
         let id = self.start(Operation::CountPartitions { topics: topics.iter().cloned().collect() });
         self.inspection.operation = Some(id);
         self.inspection.asked = topics;
@@ -47,17 +51,43 @@ impl Worker {
         }
         // A task that was taken over since the request has topics that were not requested.
         let asked = std::mem::take(&mut self.inspection.asked);
-        let inputs = ids.iter().flat_map(|id| self.sources_of(*id)).filter(|topic| asked.contains(topic));
+        let inputs = ids.iter().flat_map(|id| self.sources_of(*id)).chain(self.unread.iter().cloned());
+        let inputs = inputs.filter(|topic| asked.contains(topic));
         let missing: Vec<_> = inputs.filter(|topic| !counts.contains_key(topic)).map(Str::from).collect();
         self.inspection.missing.handle_looked(now, missing);
         self.pass_by_the_gone(&asked, &counts);
         for topic in self.inspection.missing.gone() {
             warn!(worker = %self.settings.transactional_id, %topic, "a topic that the job reads does not exist; its other inputs go on");
         }
+        let unread = self.inspection.missing.gone().find(|topic| self.is_bounded() && self.is_unread(topic)).cloned();
         let gone = self.inspection.missing.gone().next().cloned();
-        if let (Some(topic), MissingTopic::Fail) = (gone, self.settings.missing_topic) {
-            self.fail(Fatal::TopicDeleted { topic: topic.to_string() });
+        match (unread, gone, self.settings.missing_topic) {
+            // The run would never end.
+            (Some(topic), _, _) => self.fail(Fatal::UnreadDeleted { topic: topic.to_string() }),
+            (None, Some(topic), MissingTopic::Fail) => self.fail(Fatal::TopicDeleted { topic: topic.to_string() }),
+            (None, _, _) => {}
         }
+    }
+
+    /// Whether every input of the job has an end.
+    fn is_bounded(&self) -> bool {
+        let ends = |topic: &str| self.ends.as_ref().and_then(|ends| ends.get(topic));
+        let has_end = |source: &SourceSpec| ends(&source.topic).is_some_and(|ends| !ends.contains(&UNBOUNDED));
+        self.topology.external_sources().all(has_end)
+    }
+
+    /// Whether a task has not come to the end of this topic, be it one that the worker holds no more: the group shares
+    /// out partitions of topics that are gone to nobody.
+    fn is_unread(&self, topic: &str) -> bool {
+        self.unread.contains(topic) || self.tasks.iter().any(|held| self.unread_by(held).any(|unread| unread == topic))
+    }
+
+    /// The topics of a task of which it has not read everything up to their ends.
+    pub(super) fn unread_by<'h>(&self, held: &'h Held) -> impl Iterator<Item = &'h str> {
+        let end = |input: &TopicPartition| self.ends.as_ref().and_then(|ends| end_of(ends, input));
+        let is_before_end =
+            move |(input, position): &(&TopicPartition, _)| end(input).is_some_and(|end| *position < end);
+        held.positions().filter(is_before_end).map(|(input, _)| &*input.topic)
     }
 
     /// Lets event time wait no longer for inputs that are gone, and for upstream tasks that were there for their sake.

@@ -14,7 +14,7 @@ mod records;
 mod stages;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +128,8 @@ pub struct Worker {
     queue_timeout: Option<Moment>,
     purged: Moment,
     inspection: Inspection,
+    /// The inputs that tasks which have gone had not read up to their ends.
+    unread: BTreeSet<String>,
     discovery: Discovery,
     second_looks: Vec<SecondLook>,
     watch: Watch,
@@ -174,6 +176,7 @@ impl Worker {
             queue_timeout: None,
             purged: now,
             inspection: Inspection::new(now),
+            unread: BTreeSet::new(),
             discovery: Discovery::new(now),
             second_looks: Vec::new(),
             watch: Watch::default(),
