@@ -9,6 +9,7 @@ use conformance::{TestBroker, connect, eventually, on_both_brokers, reserve_port
 use kafka_wire::client::{CallOptions, Client, GroupMember, Lane, Node, commit_offsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
+use kafka_wire::producer::partition_for_key;
 use kafka_wire::protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use kafka_wire::protocol::{ApiKey, ErrorCode};
@@ -27,6 +28,7 @@ on_both_brokers!(
     an_input_that_is_deleted_ends_the_job_where_that_is_asked,
     an_input_that_is_deleted_holds_up_no_other,
     an_input_that_is_deleted_holds_event_time_back_no_longer,
+    partitions_that_outputs_gain_are_written_to,
 );
 
 async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
@@ -202,6 +204,47 @@ async fn an_input_that_is_deleted_holds_event_time_back_no_longer(broker: TestBr
             break;
         }
         assert!(Instant::now() < by, "the window stays open: {:?}", running.tasks());
+    }
+    running.stop().await.expect("the job stops");
+}
+
+async fn partitions_that_outputs_gain_are_written_to(broker: TestBroker) {
+    let bench = Bench::new(&broker, "worker-life", [1, 1]).await;
+    let named = broker.unique("named");
+    create_topic(&bench.client, &named, 1).await;
+    let mut job = Topology::builder(&bench.application_id);
+    let lines = job.keyed_stream(&bench.input, Utf8, Utf8);
+    lines.clone().to(&bench.output, Utf8, Utf8);
+    let name = named.clone();
+    lines.to_named(Utf8, Utf8, move |_| name.clone().into());
+    let mut config = bench.config();
+    config.set("metadata.max.age.ms", "200").expect("a known key");
+    let running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
+    let input = TopicPartition::new(bench.input.as_str(), PartitionId(0));
+    write_line(&bench.client, &input, "before").await;
+    let mut running =
+        until(running, "the first record", |running| running.status().commits > 0 && running.status().records_out == 2)
+            .await;
+    let topics = [&bench.output, &named];
+    let grown = topics.map(|topic| (topic.as_str().into(), 3));
+    let outcomes = bench.client.create_partitions(&grown).await.expect("the cluster answers");
+    outcomes.into_iter().for_each(|(_, outcome)| outcome.expect("the topic grows"));
+    let partition = partition_for_key(b"key", 3);
+    assert_ne!(partition, PartitionId(0), "else nothing would be seen");
+    let by = Instant::now() + PATIENCE;
+    for topic in topics {
+        loop {
+            write_line(&bench.client, &input, "after").await;
+            if let Ok(end) = timeout(Duration::from_millis(200), running.finished()).await {
+                end.expect("the job goes on");
+            }
+            bench.client.invalidate(topic);
+            let read = read_to_end(&bench.client, topic, IsolationLevel::ReadCommitted).await;
+            if read.iter().any(|record| record.partition == partition) {
+                break;
+            }
+            assert!(Instant::now() < by, "{topic} has {} records, all in its first partition", read.len());
+        }
     }
     running.stop().await.expect("the job stops");
 }

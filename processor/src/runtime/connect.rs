@@ -33,7 +33,7 @@ pub(super) struct Parts {
 pub(super) async fn connect(spec: &Spec) -> Result<Parts, End> {
     let client = Client::connect(client_config(&spec.config)).await.map_err(|error| error.end())?;
     let producer = ExclusiveProducer::open(&client, producer_config(spec)).await.map_err(|error| error.end())?;
-    let transaction = Transaction::open(producer, &spec.topology, &client, spec.config.compression).await?;
+    let transaction = Transaction::open(producer, &spec.topology, &client, &spec.config).await?;
     let topology = topology(spec, &client).await?;
     let member = GroupMember::join(client.clone(), group_config(spec, &topology));
     Ok(Parts { client, topology, member, transaction })

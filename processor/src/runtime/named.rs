@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use kafka_wire::producer::TopicHandle;
 use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::TimestampMs;
+use kafka_wire::wire::Str;
 
 use crate::output::{OutRecord, Refused, Route, SinkId, TopicLimits};
 
@@ -17,6 +18,8 @@ use crate::output::{OutRecord, Refused, Route, SinkId, TopicLimits};
 pub(super) struct Sink {
     pub(super) topic: TopicHandle,
     pub(super) partitions: i32,
+    /// The name of a topic of the user's, which may gain partitions. Those of the job's own are as many as ever.
+    pub(super) name: Option<Str>,
     /// The records that the topic takes, if the job leaves others out.
     pub(super) limits: Option<TopicLimits>,
 }
@@ -98,6 +101,14 @@ impl NamedTopics {
             State::Known(sink) => Some(sink),
             State::Wanted(_) | State::Refused { .. } => None,
         }
+    }
+
+    /// The topics that have been found.
+    pub(super) fn known_mut(&mut self) -> impl Iterator<Item = &mut Sink> {
+        self.topics.iter_mut().filter_map(|topic| match &mut topic.state {
+            State::Known(sink) => Some(sink),
+            State::Wanted(_) | State::Refused { .. } => None,
+        })
     }
 
     /// Lets a record wait until its topic is looked up.

@@ -100,6 +100,9 @@ pub(super) async fn carry_out_in(
     {
         return Completion::Failed(end);
     }
+    if matches!(operation, Operation::Flush) {
+        transaction.take_up_partitions(&client).await;
+    }
     let is_refused = transaction.is_refused_by_named();
     let producer = &mut transaction.producer;
     match operation {

@@ -9,9 +9,12 @@ use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression as CompressionType;
 use kafka_wire::producer::{AppendError, FlushError, NewRecord, TopicHandle, partition_for_key};
 use kafka_wire::record::Batch;
+use kafka_wire::time::Moment;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
+use tracing::debug;
 
+use super::config::Config;
 use super::limits::{self, time_of_day};
 use super::named::{NamedTopics, Sink};
 use super::remedy::Failure;
@@ -41,6 +44,9 @@ pub(super) struct Transaction {
     /// The time of day at the begin of the transaction.
     wall: TimestampMs,
     compression: CompressionType,
+    /// Time between two looks for partitions that topics of the user's have gained, and the time of the next one.
+    look_interval: Duration,
+    next_look: Moment,
 }
 
 impl Transaction {
@@ -50,7 +56,7 @@ impl Transaction {
         mut producer: ExclusiveProducer,
         topology: &Arc<Topology>,
         client: &Client,
-        compression: CompressionType,
+        config: &Config,
     ) -> Result<Self, End> {
         let policy = topology.policies().of(ErrorKind::Produce, topology.dead_letters().is_some());
         let mut limits = match policy {
@@ -64,7 +70,8 @@ impl Transaction {
                 shuffles.push(topic);
             }
             let partitions = producer.partition_count(topic);
-            sinks.push(Sink { topic, partitions, limits: limits.remove(sink.topic.as_str()) });
+            let name = (sink.kind == SinkKind::External).then(|| Str::from(sink.topic.as_str()));
+            sinks.push(Sink { topic, partitions, name, limits: limits.remove(sink.topic.as_str()) });
         }
         let named = NamedTopics::new(sinks.len(), topology.own_topics());
         Ok(Self {
@@ -78,8 +85,37 @@ impl Transaction {
             written: (0, 0),
             next_partition: 0,
             wall: TimestampMs(0),
-            compression,
+            compression: config.compression,
+            look_interval: config.inspection_interval(),
+            next_look: client.now() + config.inspection_interval(),
         })
+    }
+
+    /// Takes up the partitions that topics of the user's have gained, as far as the last look has told, and looks again
+    /// if that is due. Nothing waits for the answer: a commit must not take longer for it.
+    pub(super) async fn take_up_partitions(&mut self, client: &Client) {
+        let Self { producer, sinks, named, .. } = self;
+        let cluster = client.cluster();
+        let mut names = Vec::new();
+        for sink in sinks.iter_mut().chain(named.known_mut()) {
+            let Some(name) = &sink.name else { continue };
+            names.push(name.clone());
+            let count = cluster.topic(name).map_or(0, |topic| topic.partitions.len());
+            let has_grown = usize::try_from(sink.partitions).is_ok_and(|known| known < count);
+            if has_grown && producer.topic(name).await.is_ok() {
+                sink.partitions = producer.partition_count(sink.topic);
+            }
+        }
+        let now = client.now();
+        if now >= self.next_look && !names.is_empty() {
+            self.next_look = now + self.look_interval;
+            let client = client.clone();
+            tokio::spawn(async move {
+                if let Err(error) = client.metadata(&names).await {
+                    debug!(%error, "topics were not looked up; the next try comes later");
+                }
+            });
+        }
     }
 
     /// Looks up the topics that records have named for the first time, and appends those records.
@@ -120,7 +156,8 @@ impl Transaction {
             true => limits::look_up_topics(client, std::iter::once(name)).await?.remove(name),
             false => None,
         };
-        Ok(Sink { topic, partitions: self.producer.partition_count(topic), limits })
+        let (partitions, name) = (self.producer.partition_count(topic), Some(Str::from(name)));
+        Ok(Sink { topic, partitions, name, limits })
     }
 
     /// Sends everything and waits for every acknowledgement. Returns the batches of repartition topics, as they are in

@@ -298,7 +298,7 @@ fn a_worker_that_is_stopped_between_two_assignments_commits_nothing_of_a_task_it
 fn a_commit_without_an_answer_is_found_though_one_of_its_topics_was_deleted() {
     let mut job = Topology::builder("job");
     for topic in ["a", "b"] {
-        job.stream(topic, Utf8).map(|line| line.value.to_owned()).to("out", crate::serde::Raw, Text);
+        job.stream(topic, Utf8).map(|line| line.value.to_owned()).to("out", Raw, Text);
     }
     let mut driver = TestDriver::new(job.build().expect("a valid job"));
     driver.pipe("a", None, "of a", 0);
