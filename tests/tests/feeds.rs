@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use conformance::reader::{KeptRecord, create_topic, read_to_end, until_stable};
@@ -26,6 +27,7 @@ on_both_brokers!(
     records_of_csv_get_keys_and_timestamps,
     records_of_a_format_come_once,
     a_generator_goes_on_where_it_was_stopped,
+    a_feed_goes_on_after_a_transaction_that_was_open_for_too_long,
     lines_of_a_connection_come_in_order,
     what_cannot_be_fed_is_told,
 );
@@ -221,6 +223,21 @@ async fn a_generator_goes_on_where_it_was_stopped(broker: TestBroker) {
     assert_eq!(room.values().await.len() as u64, first);
     assert_eq!(room.feed(numbers()).await.expect("it goes on"), 500 - first);
     assert_eq!(room.values().await, (0..500).map(|number| format!("n{number}")).collect::<Vec<_>>());
+}
+
+#[expect(clippy::disallowed_methods, reason = "an input that does not answer")]
+async fn a_feed_goes_on_after_a_transaction_that_was_open_for_too_long(broker: TestBroker) {
+    let mut room = Room::new(&broker, 1).await;
+    room.config.set("transaction.timeout.ms", "1000").expect("a known key");
+    let is_slow = AtomicBool::new(true);
+    let feed = Feed::generate(20, move |number| {
+        if number == 5 && is_slow.swap(false, Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        format!("n{number}").into_bytes()
+    });
+    assert_eq!(room.feed(feed.per_second(100)).await.expect("it starts over"), 20);
+    assert_eq!(room.values().await, (0..20).map(|number| format!("n{number}")).collect::<Vec<_>>());
 }
 
 async fn lines_of_a_connection_come_in_order(broker: TestBroker) {

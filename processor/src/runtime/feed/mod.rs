@@ -12,6 +12,10 @@
 //! and goes on from the committed positions: a `read_committed` reader gets each record once. It does not matter
 //! which machine it runs on, as long as that sees the same files.
 //!
+//! A transaction that is open for longer than `transaction.timeout.ms`, because the input or a broker does not answer,
+//! is aborted by its coordinator, and for the feed that looks as if another one had taken over. The feed then starts
+//! over, unless the committed positions show that another one goes on in its place.
+//!
 //! Lines of a TCP connection cannot be read again: those that a crash takes away are lost, none comes twice.
 //!
 //! # Order
@@ -24,6 +28,7 @@ mod input;
 mod item;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -35,7 +40,7 @@ use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, Producer, SendError, read_to_end};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::ConsumerConfig;
-use kafka_wire::producer::{CommitError, ProducerConfig, ProducerRecord};
+use kafka_wire::producer::{CommitError, FlushError, ProducerConfig, ProducerRecord, TransactionCause};
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::{IsolationLevel, PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
@@ -215,7 +220,8 @@ impl Feed {
         let producer = Producer::open(&client, settings).await;
         let producer = producer.map_err(|error| Obstacle::of(&error, RunError::Refused))?;
         let positions = read_positions(&client, &log).await?;
-        let mut transactions = Transactions { producer, topic, log, positions, pace: Pace::new(self.rate) };
+        let (pace, begun, timeout) = (Pace::new(self.rate), tokio::time::Instant::now(), config.transaction_timeout);
+        let mut transactions = Transactions { client, producer, topic, log, positions, pace, begun, timeout };
         loop {
             for split in self.input.splits().map_err(stays)? {
                 self.feed_split(&split, &mut transactions, fed).await?;
@@ -298,6 +304,7 @@ async fn select(
 
 /// Writes records and positions in transactions.
 struct Transactions<'a> {
+    client: Client,
     producer: Producer,
     topic: &'a str,
     /// The topic of the positions.
@@ -305,10 +312,15 @@ struct Transactions<'a> {
     /// The committed positions.
     positions: BTreeMap<String, u64>,
     pace: Pace,
+    /// The begin of the last transaction.
+    begun: tokio::time::Instant,
+    /// Time after which the coordinator aborts a transaction.
+    timeout: Duration,
 }
 
 impl Transactions<'_> {
-    fn begin(&self) -> Result<(), Obstacle> {
+    fn begin(&mut self) -> Result<(), Obstacle> {
+        self.begun = tokio::time::Instant::now();
         self.producer.begin_transaction().map_err(|error| Obstacle::of(&error, RunError::Refused))
     }
 
@@ -334,7 +346,13 @@ impl Transactions<'_> {
         if error.requires_abort()
             && let Err(cause) = self.producer.flush().await
         {
-            return Obstacle::of(&cause, RunError::Refused);
+            return match &cause {
+                FlushError::Transaction(TransactionCause::Refused {
+                    code: ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED,
+                    ..
+                }) => self.fenced(&cause).await,
+                _ => Obstacle::of(&cause, RunError::Refused),
+            };
         }
         let refused = RunError::Refused(error.to_string());
         if error.is_retriable() { Obstacle::Passes(refused) } else { Obstacle::Stays(refused) }
@@ -352,11 +370,25 @@ impl Transactions<'_> {
                 self.positions.insert(split.to_owned(), position);
                 Ok(())
             }
-            Err(error @ CommitError::Fenced(_)) => {
-                Err(Obstacle::Stays(RunError::Refused(format!("another feed has this name: {error}"))))
-            }
+            Err(error @ CommitError::Fenced(_)) => Err(self.fenced(&error).await),
             // Whether it is committed or not, the positions tell.
             Err(error) => Err(Obstacle::of(&error, RunError::Refused)),
+        }
+    }
+
+    /// Tells whether another feed has taken over the name. A coordinator that has aborted a transaction at its timeout
+    /// answers in the same way; then nobody has gone on from the committed positions.
+    async fn fenced(&self, error: &impl Display) -> Obstacle {
+        let other = || Obstacle::Stays(RunError::Refused(format!("another feed has this name: {error}")));
+        if self.begun.elapsed() < self.timeout {
+            return other();
+        }
+        match read_positions(&self.client, &self.log).await {
+            Ok(positions) if positions == self.positions => {
+                Obstacle::Passes(RunError::Refused(format!("a transaction was open for too long: {error}")))
+            }
+            Ok(_) => other(),
+            Err(obstacle) => obstacle,
         }
     }
 }
