@@ -29,6 +29,7 @@ on_both_brokers!(
     processes_that_start_together_and_die_agree_on_the_place,
     a_partition_that_was_added_without_a_process_starts_at_its_first_record,
     an_input_ends_where_it_says,
+    the_end_of_a_log_is_chosen_once_for_a_job,
     a_job_that_dies_before_its_end_has_each_result_once,
     topics_and_partitions_that_come_are_read_while_the_job_runs,
     topics_that_come_survive_kills,
@@ -264,6 +265,18 @@ fn counts(bench: &Bench, stop: Option<StoppingOffsets>) -> Topology {
         .map(|count| format!("{} {}", count.key, count.value))
         .to(&bench.output, Utf8, Text);
     job.build().expect("a valid job")
+}
+
+async fn the_end_of_a_log_is_chosen_once_for_a_job(broker: TestBroker) {
+    let bench = Bench::new(&broker, "sources", [1, 1]).await;
+    write(&bench.client, &bench.input, 0, 0, &["a", "b"]).await;
+    for run in 1..=2 {
+        // The record that is written between the two runs lies behind the end.
+        let app = App::new(counts(&bench, Some(StoppingOffsets::Latest)), bench.config());
+        within("the end of the job", PATIENCE, app.run_until(pending::<()>())).await.expect("the job ends");
+        assert_eq!(out(&bench).await, ["a 1", "b 1"], "run {run}");
+        write(&bench.client, &bench.input, 0, 20, &["c"]).await;
+    }
 }
 
 async fn an_input_ends_where_it_says(broker: TestBroker) {

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kafka_wire::types::TimestampMs;
+use kafka_wire::types::{Offset, TimestampMs};
 
 /// The transaction that committed an offset, and what the next owner of the partition has to know, as text:
-/// `ww1;txn=<transactional id>;seq=<n>`, then `;wm=<milliseconds>` if the watermark is known, and
-/// `;parts=<n>` for a topic whose number of partitions must not change.
+/// `ww1;txn=<transactional id>;seq=<n>`, then `;wm=<milliseconds>` if the watermark is known,
+/// `;parts=<n>` for a topic whose number of partitions must not change, and `;end=<n>` for an input that ends where its
+/// log ended when the job began.
 ///
 /// It is read after a commit without an answer, and by the next owner of a partition, which learns from it whose open
 /// transaction may block the offset, and which watermark the last owner may not have sent downstream yet.
@@ -23,6 +24,8 @@ pub struct OffsetMetadata {
     /// Number of partitions of a topic that is its own changelog, when the job began to read it: `None` for other
     /// topics, and in offsets of versions that did not write it.
     pub partitions: Option<i32>,
+    /// The end that was chosen for the partition when the job began to read it.
+    pub end: Option<Offset>,
 }
 
 impl OffsetMetadata {
@@ -31,10 +34,12 @@ impl OffsetMetadata {
     pub fn parse(text: &str) -> Option<Self> {
         // The text is split from the right, because an id may contain anything.
         let (transactional_id, rest) = text.strip_prefix("ww1;txn=")?.rsplit_once(";seq=")?;
+        let (rest, end) = number(rest, ";end=")?;
         let (rest, partitions) = number(rest, ";parts=")?;
         let (sequence, watermark) = number(rest, ";wm=")?;
         let (transactional_id, sequence) = (transactional_id.to_owned(), sequence.parse().ok()?);
-        Some(Self { transactional_id, sequence, watermark: watermark.map(TimestampMs), partitions })
+        let (watermark, end) = (watermark.map(TimestampMs), end.map(Offset));
+        Some(Self { transactional_id, sequence, watermark, partitions, end })
     }
 
     /// Whether the transaction wrote the offset with this metadata.
@@ -49,7 +54,8 @@ impl fmt::Display for OffsetMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ww1;txn={};seq={}", self.transactional_id, self.sequence)?;
         self.watermark.map_or(Ok(()), |watermark| write!(f, ";wm={}", watermark.0))?;
-        self.partitions.map_or(Ok(()), |partitions| write!(f, ";parts={partitions}"))
+        self.partitions.map_or(Ok(()), |partitions| write!(f, ";parts={partitions}"))?;
+        self.end.map_or(Ok(()), |end| write!(f, ";end={}", end.0))
     }
 }
 
@@ -67,9 +73,11 @@ mod tests {
     fn it_reads_what_it_wrote() {
         let watermarks = [None, Some(TimestampMs(-5)), Some(TimestampMs(i64::MAX))];
         for transactional_id in ["app-0", "", ";seq=1;seq=x", ";seq=1;wm=2;parts=3"] {
-            for (watermark, partitions) in watermarks.into_iter().flat_map(|of| [(of, None), (of, Some(6))]) {
+            let others = [(None, None), (Some(6), None), (None, Some(Offset(9))), (Some(6), Some(Offset(0)))];
+            for (watermark, (partitions, end)) in watermarks.into_iter().flat_map(|of| others.map(|other| (of, other)))
+            {
                 let transactional_id = transactional_id.to_owned();
-                let metadata = OffsetMetadata { transactional_id, sequence: u64::MAX, watermark, partitions };
+                let metadata = OffsetMetadata { transactional_id, sequence: u64::MAX, watermark, partitions, end };
                 assert!(OffsetMetadata::is_of(&metadata.to_string(), &metadata.transactional_id, u64::MAX));
                 assert!(!OffsetMetadata::is_of(&metadata.to_string(), &metadata.transactional_id, 1));
                 assert_eq!(OffsetMetadata::parse(&metadata.to_string()), Some(metadata));
@@ -80,10 +88,13 @@ mod tests {
             sequence: 7,
             watermark: Some(TimestampMs(1_700_000_000_000)),
             partitions: None,
+            end: None,
         };
         assert_eq!(known.to_string(), "ww1;txn=app-0;seq=7;wm=1700000000000");
         let counted = OffsetMetadata { watermark: None, partitions: Some(6), ..known };
         assert_eq!(counted.to_string(), "ww1;txn=app-0;seq=7;parts=6");
+        let ending = OffsetMetadata { end: Some(Offset(9)), ..counted.clone() };
+        assert_eq!(ending.to_string(), "ww1;txn=app-0;seq=7;parts=6;end=9");
         assert_eq!(OffsetMetadata { partitions: None, ..counted }.to_string(), "ww1;txn=app-0;seq=7");
     }
 
@@ -92,7 +103,9 @@ mod tests {
         for text in ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1"] {
             assert_eq!(OffsetMetadata::parse(text), None);
         }
-        for text in ["ww1;txn=a;seq=1;wm=", "ww1;txn=a;seq=1;parts=", "ww1;txn=a;seq=1;parts=2;wm=3"] {
+        for text in
+            ["ww1;txn=a;seq=1;wm=", "ww1;txn=a;seq=1;parts=", "ww1;txn=a;seq=1;parts=2;wm=3", "ww1;txn=a;seq=1;end="]
+        {
             assert_eq!(OffsetMetadata::parse(text), None);
         }
     }

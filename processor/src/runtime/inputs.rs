@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
-use kafka_wire::client::{Client, ExclusiveProducer, GroupOffsets};
+use kafka_wire::client::{
+    Client, ExclusiveProducer, GroupOffsets, OffsetsError, fetch_offsets, fetch_unstable_offsets,
+};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::producer::{ProducerConfig, RunsOn};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
@@ -15,7 +17,7 @@ use super::limits::time_of_day;
 use super::obstacle::Obstacle;
 use super::operations::carry_out;
 use super::remedy::{self, Failure};
-use crate::commit::Outcome;
+use crate::commit::{OffsetMetadata, Outcome};
 use crate::topology::{SourceSpec, StoppingOffsets, Topology};
 use crate::worker::{Completion, End, Ends, Operation, Starting, UNBOUNDED};
 
@@ -94,11 +96,37 @@ pub(super) async fn ends(
         if let Some(stop) = stop {
             found = stops(client, stop, &partitions).await?;
         }
+        if source.extent.stop == Some(StoppingOffsets::Latest) {
+            let chosen = chosen_ends(client, topology.application_id(), &partitions).await?;
+            let end = |(partition, end): (&TopicPartition, Offset)| {
+                chosen.get(partition).map_or(end, |chosen| end.min(*chosen))
+            };
+            found = partitions.iter().zip(found).map(end).collect();
+        }
         let is_read = |partition: &TopicPartition| source.extent.has(partition.partition);
         let end = |(partition, end): (&TopicPartition, Offset)| if is_read(partition) { end } else { Offset(0) };
         ends.insert(source.topic.clone(), partitions.iter().zip(found).map(end).collect());
     }
     Ok((!ends.is_empty()).then_some(ends))
+}
+
+/// The ends that were chosen when the job began, as its offsets tell them: other processes have the same, and had them
+/// before a restart. A log that was cut may end before that.
+async fn chosen_ends(
+    client: &Client,
+    group: &str,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, Offset>, Obstacle> {
+    let obstacle = |error: OffsetsError| Obstacle::of(&error, RunError::Connect);
+    let mut offsets = fetch_unstable_offsets(client, group, partitions).await.map_err(obstacle)?;
+    if offsets.iter().any(|(_, committed)| committed.is_none()) {
+        // The choice was committed a moment ago. Otherwise transactions of workers that are gone are not waited for.
+        offsets = fetch_offsets(client, group, partitions).await.map_err(obstacle)?;
+    }
+    let end = |(partition, committed): (TopicPartition, Option<CommittedOffset>)| {
+        Some((partition, OffsetMetadata::parse(&committed?.metadata)?.end?))
+    };
+    Ok(offsets.into_iter().filter_map(end).collect())
 }
 
 /// The offsets at which partitions end.

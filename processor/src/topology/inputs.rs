@@ -38,14 +38,19 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
         self.with_extent(|extent| extent.start = Some(start))
     }
 
-    /// Ends this input at a place that is looked up when the process starts: the records from there on are not read.
+    /// Ends this input at a place: the records from there on are not read.
     ///
     /// An input that has ended holds event time back no longer. When all inputs of a task have ended, its windows
     /// close; when those of all tasks have, everything is committed and the job ends, as with
     /// [`App::bounded`](crate::App::bounded), which ends all inputs that have no bound of their own at the ends of
     /// their logs. Partitions that are added later are not read. A job that is killed goes on where it was when it is
-    /// started again, and each result comes out once; the places are looked up again then. Other streams of the job
-    /// that read the same topic, and have no bound, end there too.
+    /// started again, and each result comes out once. Other streams of the job that read the same topic, and have no
+    /// bound, end there too.
+    ///
+    /// [`StoppingOffsets::Latest`] is chosen once for the job, and kept with the offsets of its group: a process that
+    /// starts later, or again, ends at the same place. So a job that has ended has nothing to do when it is started
+    /// again; [`App::bounded`](crate::App::bounded) looks the ends up at each start. What a timestamp stands for is
+    /// looked up by each process when it starts. It is the same for all as long as the log has a record of that time.
     pub fn bounded(self, stop: StoppingOffsets) -> Self {
         self.with_extent(|extent| extent.stop = Some(stop))
     }

@@ -47,18 +47,18 @@ impl StartingOffsets {
     }
 }
 
-/// The place at which a job ends to read the partitions of an input, looked up at the start of the process.
-/// See [`Stream::bounded`](super::Stream::bounded).
+/// The place at which a job ends to read the partitions of an input. See [`Stream::bounded`](super::Stream::bounded).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoppingOffsets {
-    /// The end that the log has at the start, for readers of committed records.
+    /// The end that the log has when the job begins to read it, for readers of committed records. It is chosen once, by
+    /// the first process, and all others have the same, also after a restart.
     Latest,
     /// The first record in the order of the log whose timestamp is this one or later, which is not read; the end of the
-    /// log at the start if there is none.
+    /// log at the start of the process if there is none.
     Timestamp(TimestampMs),
     /// These offsets, of the first record that is not read; for a partition that is not named, the end that its log has
-    /// at the start. An offset beyond the end of the log is waited for.
+    /// at the start of the process. An offset beyond the end of the log is waited for.
     Offsets(BTreeMap<TopicPartition, Offset>),
 }
 

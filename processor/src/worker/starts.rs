@@ -14,6 +14,9 @@
 //! 4. List the offsets of the places, and commit them.
 //!
 //! A process that is fenced, or that gets no answer, begins again with the first step.
+//!
+//! An input that ends where its log ends ([`StoppingOffsets::Latest`]) gets that end in the same way: it is in the
+//! metadata of the offsets, and every later commit of a partition repeats it.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +28,7 @@ use kafka_wire::wire::Str;
 use super::action::{Completion, Operation};
 use super::end::{End, Fatal};
 use crate::commit::{OffsetMetadata, Outcome};
-use crate::topology::{ResetPolicy, SourceSpec, StartingOffsets, Topology};
+use crate::topology::{ResetPolicy, SourceSpec, StartingOffsets, StoppingOffsets, Topology};
 
 /// The reaction to offsets without our metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +57,8 @@ struct Input {
     place: StartingOffsets,
     /// Whether offsets that another program has committed are its places. Otherwise the take-over refuses them.
     takes_foreign: bool,
+    /// Whether it ends at the end of its log.
+    has_end: bool,
     /// Its partitions, and whether they are read.
     partitions: Vec<(TopicPartition, bool)>,
     /// The offsets that another program has committed.
@@ -66,14 +71,16 @@ enum Step {
     TakeUp,
     LookAgain,
     List,
+    /// The end of logs; the offsets of the places are known.
+    ListEnds(Vec<(TopicPartition, CommittedOffset)>),
     Commit(Vec<(TopicPartition, CommittedOffset)>),
     Done,
 }
 
 impl Starting {
-    /// `None` if no input has a place that has to be chosen. `counts` are the numbers of partitions of the topics,
-    /// `policy` is `auto.offset.reset`, and `wall` the time of day. `foreign_offsets` is for the inputs that say
-    /// nothing of a place.
+    /// `None` if no input has a place or an end that has to be chosen. `counts` are the numbers of partitions of the
+    /// topics, `policy` is `auto.offset.reset`, and `wall` the time of day. `foreign_offsets` is for the inputs that
+    /// say nothing of a place.
     #[must_use]
     pub fn new(
         topology: &Topology,
@@ -88,10 +95,13 @@ impl Starting {
                 Some(place) => (place.clone(), matches!(place, StartingOffsets::Committed(_))),
                 None => (StartingOffsets::Committed(policy), foreign_offsets == ForeignOffsets::Accept),
             };
-            if matches!(place, StartingOffsets::Earliest | StartingOffsets::Committed(ResetPolicy::Earliest)) {
+            let is_first =
+                matches!(place, StartingOffsets::Earliest | StartingOffsets::Committed(ResetPolicy::Earliest));
+            let has_end = source.extent.stop == Some(StoppingOffsets::Latest);
+            if is_first && !has_end {
                 continue;
             }
-            let new = || Input { place, takes_foreign, partitions: Vec::new(), given: BTreeMap::new() };
+            let new = || Input { place, takes_foreign, has_end, partitions: Vec::new(), given: BTreeMap::new() };
             let count = counts.get(&source.topic).copied().unwrap_or_default();
             let partition = |id| (TopicPartition::new(source.topic.as_str(), id), source.extent.has(id));
             let partitions = (0..count).map(PartitionId).map(partition);
@@ -118,6 +128,10 @@ impl Starting {
             Step::TakeUp => Operation::Recover,
             Step::LookAgain => Operation::ReadOffsets { partitions: partitions(), is_stable: true },
             Step::List => Operation::ListOffsets { wanted: self.wanted(), isolation: IsolationLevel::ReadUncommitted },
+            Step::ListEnds(_) => {
+                let wanted = self.ending().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
+                Operation::ListOffsets { wanted, isolation: IsolationLevel::ReadCommitted }
+            }
             Step::Commit(offsets) => Operation::Commit { offsets: offsets.clone() },
             Step::Done => return None,
         })
@@ -134,7 +148,11 @@ impl Starting {
             (Step::Look, Completion::Offsets(offsets)) => self.look(offsets, Step::TakeUp),
             (Step::TakeUp, Completion::Transaction(Outcome::Done)) => Step::LookAgain,
             (Step::LookAgain, Completion::Offsets(offsets)) => self.look(offsets, Step::List),
-            (Step::List, Completion::Listed(listed)) => Step::Commit(self.offsets(&listed)?),
+            (Step::List, Completion::Listed(listed)) => match self.offsets(&listed)? {
+                offsets if self.ending().next().is_some() => Step::ListEnds(offsets),
+                offsets => Step::Commit(offsets),
+            },
+            (Step::ListEnds(offsets), Completion::Listed(ends)) => Step::Commit(self.with_ends(offsets, &ends)),
             (Step::Commit(_), Completion::Transaction(Outcome::Done)) => Step::Done,
             (_, Completion::Transaction(_)) => {
                 return Err(End::Restart("the places at which inputs start could not be committed".to_owned()));
@@ -171,13 +189,7 @@ impl Starting {
 
     /// The offsets of the places, by the results of the queries in their order.
     fn offsets(&self, listed: &[Option<Offset>]) -> Result<Vec<(TopicPartition, CommittedOffset)>, Fatal> {
-        let metadata = OffsetMetadata {
-            transactional_id: self.transactional_id(),
-            sequence: 0,
-            watermark: None,
-            partitions: None,
-        };
-        let metadata = Str::from(metadata.to_string());
+        let metadata = self.metadata(None);
         let (mut offsets, mut listed) = (Vec::new(), listed);
         for input in &self.inputs {
             let given = input.given.iter().map(|(partition, given)| {
@@ -200,6 +212,35 @@ impl Starting {
             }
         }
         Ok(offsets)
+    }
+}
+
+impl Starting {
+    /// The partitions whose ends are chosen.
+    fn ending(&self) -> impl Iterator<Item = &TopicPartition> {
+        let of_inputs = self.inputs.iter().filter(|input| input.has_end).flat_map(|input| &input.partitions);
+        of_inputs.filter(|(_, is_read)| *is_read).map(|(partition, _)| partition)
+    }
+
+    /// The offsets with the ends, by the results for [`Starting::ending`].
+    fn with_ends(
+        &self,
+        mut offsets: Vec<(TopicPartition, CommittedOffset)>,
+        listed: &[Option<Offset>],
+    ) -> Vec<(TopicPartition, CommittedOffset)> {
+        let ends: BTreeMap<_, _> = self.ending().cloned().zip(listed.iter().copied()).collect();
+        for (partition, committed) in &mut offsets {
+            if let Some(Some(end)) = ends.get(&*partition) {
+                committed.metadata = self.metadata(Some(*end));
+            }
+        }
+        offsets
+    }
+
+    fn metadata(&self, end: Option<Offset>) -> Str {
+        let (transactional_id, sequence) = (self.transactional_id(), 0);
+        let metadata = OffsetMetadata { transactional_id, sequence, watermark: None, partitions: None, end };
+        Str::from(metadata.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::{Offset, PartitionId};
 
 use super::ROOM_RECORDS;
-use crate::commit::CommitPolicy;
+use crate::commit::{CommitPolicy, OffsetMetadata};
 use crate::driver::plan::Plan;
 use crate::driver::{TestClock, TestDriver};
 use crate::operator::{CallOptions, Emit};
@@ -378,6 +378,24 @@ fn an_input_that_is_deleted_holds_event_time_back_no_longer() {
         driver.advance_wall(20 * SECOND);
         driver.settle();
         assert_eq!(counts(&driver), [1 + u64::from(of_b.unsigned_abs())], "shuffled: {is_shuffled}");
+    }
+}
+
+#[test]
+fn each_commit_tells_the_end_that_was_chosen_for_the_job() {
+    for (stop, chosen) in
+        [(StoppingOffsets::Latest, Some(Offset(2))), (StoppingOffsets::offsets([("keys", 0, 2)]), None)]
+    {
+        let mut job = Topology::builder("job");
+        job.keyed_stream("keys", Utf8, Utf8).bounded(stop).to("out", Utf8, Utf8);
+        let mut driver = TestDriver::unstarted(job.build().expect("a valid job"), &[]);
+        ["a", "b"].into_iter().for_each(|key| driver.write_partition("keys", 0, Some(key), "", 1_000));
+        driver.add_worker();
+        driver.settle();
+        let committed = &driver.cluster.offsets[&TopicPartition::new("keys", PartitionId(0))];
+        let metadata = OffsetMetadata::parse(&committed.metadata).expect("a worker has committed it");
+        assert_eq!((committed.offset, &*metadata.transactional_id), (Offset(2), "job-test-0"));
+        assert_eq!(metadata.end, chosen);
     }
 }
 

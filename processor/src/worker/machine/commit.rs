@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::Worker;
 use crate::commit::{OffsetMetadata, Outcome, Step};
 use crate::task::SourcePartitions;
+use crate::topology::StoppingOffsets;
 use crate::worker::action::{Action, Completion, Operation};
 use crate::worker::end::End;
 use crate::worker::held::Held;
@@ -220,12 +221,12 @@ impl Worker {
     /// and the next commit leaves the input out.
     fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
         let transactional_id = self.settings.transactional_id.clone();
-        let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None, partitions: None };
+        let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None, partitions: None, end: None };
         let of_most = Str::from(metadata.to_string());
         let mut committed = |(input, place): (&TopicPartition, Place)| {
             let Place { position: Position { offset, leader_epoch }, watermark, partitions } = place;
-            (metadata.watermark, metadata.partitions) = (watermark, partitions);
-            let is_plain = watermark.is_none() && partitions.is_none();
+            (metadata.watermark, metadata.partitions, metadata.end) = (watermark, partitions, self.chosen_end(input));
+            let is_plain = watermark.is_none() && partitions.is_none() && metadata.end.is_none();
             let metadata = if is_plain { of_most.clone() } else { Str::from(metadata.to_string()) };
             (input.clone(), CommittedOffset { offset, leader_epoch, metadata })
         };
@@ -238,6 +239,14 @@ impl Worker {
         // At least one offset is committed, because an unknown outcome is settled by reading it.
         let restored = self.tasks.iter().filter(|held| held.is_restored());
         restored.flat_map(|held| held.places_but(&is_gone)).map(committed).take(1).collect()
+    }
+
+    /// The end that was chosen when the job began, which the offset tells to processes that start later.
+    fn chosen_end(&self, input: &TopicPartition) -> Option<Offset> {
+        let of_topic = self.ends.as_ref()?.get(&*input.topic)?;
+        let extent = &self.topology.source(&input.topic)?.extent;
+        let is_chosen = extent.stop == Some(StoppingOffsets::Latest) && extent.has(input.partition);
+        of_topic.get(usize::try_from(input.partition.0).ok()?).copied().filter(|_| is_chosen)
     }
 
     /// The offsets of a transaction are committed together, so one of them tells for all; but that of a topic which was

@@ -98,6 +98,31 @@ fn all_partitions_of_an_input_get_their_places_in_one_commit() {
 }
 
 #[test]
+fn the_ends_of_logs_are_chosen_with_the_places() {
+    for start in [StartingOffsets::Earliest, StartingOffsets::Timestamp(TimestampMs(3))] {
+        let mut job = Topology::builder("job");
+        let lines = job.stream("t", Utf8).starting_offsets(start.clone()).bounded(StoppingOffsets::Latest);
+        lines.partitions([1]).to("out", Raw, Utf8);
+        let (job, counts) = (job.build().expect("a valid job"), BTreeMap::from([("t".to_owned(), 2)]));
+        let starting = Starting::new(&job, &counts, ResetPolicy::Earliest, ForeignOffsets::Refuse, TimestampMs(0));
+        let mut starting = starting.expect("an end to choose");
+        for completion in [committed([None, None]), DONE, committed([None, None])] {
+            starting.handle(completion).expect("it goes on");
+        }
+        let Some(Operation::ListOffsets { wanted, .. }) = starting.next() else { panic!("{:?}", starting.next()) };
+        let places = wanted.iter().map(|_| Some(Offset(3))).collect();
+        starting.handle(Completion::Listed(places)).expect("it goes on");
+        let wanted = vec![(TopicPartition::new("t", PartitionId(1)), OffsetSpec::Latest)];
+        let isolation = IsolationLevel::ReadCommitted;
+        assert_eq!(starting.next(), Some(Operation::ListOffsets { wanted, isolation }), "of what is read");
+        starting.handle(Completion::Listed(vec![Some(Offset(7))])).expect("it goes on");
+        let Some(Operation::Commit { offsets }) = starting.next() else { panic!("{:?}", starting.next()) };
+        let committed: Vec<_> = offsets.iter().map(|(_, place)| (place.offset.0, &*place.metadata)).collect();
+        assert_eq!(committed, [(3, "ww1;txn=job-start;seq=0"), (3, "ww1;txn=job-start;seq=0;end=7")], "{start:?}");
+    }
+}
+
+#[test]
 fn what_another_process_has_chosen_stays() {
     let mut first = starting(StartingOffsets::Latest).expect("a place to choose");
     first.handle(committed([ours(5), None])).expect("it goes on");
