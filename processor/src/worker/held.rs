@@ -53,6 +53,8 @@ pub(super) struct Held {
     had_offset: bool,
     /// Whether the task waits until the global tables have been read.
     is_waiting: bool,
+    /// The inputs without a committed offset, whose first records may be deleted before the task begins.
+    unplaced: Vec<TopicPartition>,
 }
 
 /// One input of a task.
@@ -124,7 +126,20 @@ impl Held {
         let queues = (0..queued_inputs).map(|_| Queue::default()).collect();
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
         let (commits, restored_records, is_restoring, is_waiting) = (CommitTimes::default(), 0, false, true);
-        Self { id, task, inputs, queues, restores, restored_records, commits, is_restoring, had_offset, is_waiting }
+        let unplaced = Vec::new();
+        Self {
+            id,
+            task,
+            inputs,
+            queues,
+            restores,
+            restored_records,
+            commits,
+            is_restoring,
+            had_offset,
+            is_waiting,
+            unplaced,
+        }
     }
 
     /// The inputs with their positions.
@@ -180,6 +195,24 @@ impl Held {
     /// Does not let the task begin, though it may have its state.
     pub(super) const fn hold_back(&mut self) {
         self.is_waiting = true;
+    }
+
+    /// Sets the inputs without a committed offset, in a task that does not begin at once.
+    pub(super) fn set_unplaced(&mut self, inputs: Vec<TopicPartition>) {
+        self.unplaced = inputs;
+    }
+
+    /// Takes the inputs whose first records have to be looked up again.
+    pub(super) fn take_unplaced(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.unplaced)
+    }
+
+    /// Lets a task that has not begun read an input from its present first record on.
+    pub(super) fn begin_at(&mut self, input: &TopicPartition, first: Offset) {
+        let found = self.inputs.iter_mut().enumerate().find(|(_, known)| known.partition == *input);
+        let Some((index, input)) = found.filter(|(_, known)| known.position() < first) else { return };
+        input.progress = Progress::new(Position::unchecked(first));
+        self.task.set_position(index, first);
     }
 
     /// Begins to read the changelogs of the task. Returns the task, if they were not being read before.

@@ -44,6 +44,15 @@ pub(super) struct Place {
     pub(super) partitions: Option<i32>,
 }
 
+/// The place of an input, as a take-over finds it.
+pub(super) struct FoundPlace {
+    pub(super) place: Place,
+    /// Whether the group has an offset for it; otherwise the place is that of the first record.
+    pub(super) is_committed: bool,
+    /// Whether a worker has committed that, and not the choice of the places at which inputs start.
+    pub(super) is_of_worker: bool,
+}
+
 /// A changelog, as a take-over finds it.
 pub(super) struct FoundChangelog {
     pub(super) store: StoreId,

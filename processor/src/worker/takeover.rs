@@ -20,7 +20,7 @@ use kafka_wire::types::{IsolationLevel, Offset};
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
-use super::place::{FoundChangelog, Place, Position};
+use super::place::{FoundChangelog, FoundPlace, Place, Position};
 use super::starts::{self, ForeignOffsets};
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
@@ -58,8 +58,8 @@ pub(super) struct Found {
     pub(super) claim: Claim,
     /// Number of partitions of each source of the sub-topology.
     pub(super) partition_counts: Vec<i32>,
-    /// The position of each input, and whether a worker has committed it.
-    pub(super) positions: Vec<(Place, bool)>,
+    /// The place of each input.
+    pub(super) positions: Vec<FoundPlace>,
     /// The changelogs.
     pub(super) changelogs: Vec<FoundChangelog>,
 }
@@ -183,12 +183,14 @@ impl Takeover {
                     let is_start = metadata.as_ref().is_some_and(|metadata| metadata.transactional_id == starter);
                     let watermark = metadata.and_then(|metadata| metadata.watermark);
                     let position = Position { offset: committed.offset, leader_epoch: committed.leader_epoch };
-                    (Place { position, watermark, partitions: fixed_count(topology, &counts, input) }, !is_start)
+                    let place = Place { position, watermark, partitions: fixed_count(topology, &counts, input) };
+                    FoundPlace { place, is_committed: true, is_of_worker: !is_start }
                 }
                 Some(None) | None => {
                     let first = listed(input).first().copied().flatten().unwrap_or_default();
                     let (position, partitions) = (Position::unchecked(first), fixed_count(topology, &counts, input));
-                    (Place { position, watermark: None, partitions }, false)
+                    let place = Place { position, watermark: None, partitions };
+                    FoundPlace { place, is_committed: false, is_of_worker: false }
                 }
             };
             let bounds = |(store, partition): (StoreId, TopicPartition)| {

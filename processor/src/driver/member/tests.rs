@@ -10,7 +10,7 @@ use crate::commit::{CommitPolicy, OffsetMetadata};
 use crate::driver::plan::Plan;
 use crate::driver::{TestClock, TestDriver};
 use crate::operator::{CallOptions, Emit};
-use crate::serde::{Text, U64, Utf8};
+use crate::serde::{Raw, Text, U64, Utf8};
 use crate::topology::{StoppingOffsets, Topology};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
@@ -379,6 +379,27 @@ fn an_input_that_is_deleted_holds_event_time_back_no_longer() {
         driver.settle();
         assert_eq!(counts(&driver), [1 + u64::from(of_b.unsigned_abs())], "shuffled: {is_shuffled}");
     }
+}
+
+#[test]
+fn a_task_that_has_waited_begins_at_the_first_record_that_is_left() {
+    let mut job = Topology::builder("job");
+    let rows = job.global_table("rows", Utf8, Text);
+    let orders = job.stream("orders", Utf8);
+    let joined = orders.left_join_global(&rows, |order| Some(order.value), |order, _| order.value.to_owned());
+    joined.to("out", Raw, Utf8);
+    let mut driver = TestDriver::unstarted(job.build().expect("a valid job"), &[]);
+    (0..40).for_each(|number| driver.write_partition("rows", 0, Some(&format!("{number}")), "row", 0));
+    ["a", "b", "c"].into_iter().for_each(|order| driver.write_partition("orders", 0, None, order, 0));
+    driver.set_restore_pace(Some(10));
+    driver.add_worker();
+    driver.advance_wall(2 * SECOND);
+    driver.cluster.logs.delete("orders", PartitionId(0), Offset(2));
+    assert_eq!(driver.read("out"), [], "it waits for the table");
+    driver.advance_wall(10 * SECOND);
+    driver.settle();
+    let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    assert_eq!(out, ["c"]);
 }
 
 #[test]

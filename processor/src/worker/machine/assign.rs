@@ -17,7 +17,7 @@ use crate::worker::bounds::{Ends, end_of};
 use crate::worker::end::End;
 use crate::worker::held::Held;
 use crate::worker::membership::{Assignment, Phase};
-use crate::worker::place::Place;
+use crate::worker::place::FoundPlace;
 use crate::worker::takeover::{Found, Takeover};
 use crate::worker::tasks::{Claim, claims};
 
@@ -163,10 +163,15 @@ impl Worker {
         task.set_call_hub(&self.call_hub);
         task.set_globals(self.globals.rows());
         debug_assert_eq!(task.inputs(), claim.inputs, "a task reads what the group gave for it");
-        let had_offset = positions.iter().any(|(_, is_committed)| *is_committed);
-        let place = |(input, (place, _)): (TopicPartition, (Place, bool))| {
-            let is_internal = self.topology.source(&input.topic).is_some_and(is_internal);
-            (input, place, is_internal)
+        let had_offset = positions.iter().any(|found| found.is_of_worker);
+        let is_internal = |input: &TopicPartition| self.topology.source(&input.topic).is_some_and(is_internal);
+        // Nobody deletes records of the job's own topics that are not committed.
+        let is_unplaced = |(input, found): &(&TopicPartition, &FoundPlace)| !found.is_committed && !is_internal(input);
+        let unplaced =
+            claim.inputs.iter().zip(&positions).filter(is_unplaced).map(|(input, _)| input.clone()).collect();
+        let place = |(input, found): (TopicPartition, FoundPlace)| {
+            let is_internal = is_internal(&input);
+            (input, found.place, is_internal)
         };
         let inputs = claim.inputs.into_iter().zip(positions).map(place);
         let mut held = Held::new(claim.id, task, inputs, changelogs, had_offset);
@@ -174,6 +179,9 @@ impl Worker {
             held.release();
         }
         let is_restored = held.is_restored();
+        if !is_restored {
+            held.set_unplaced(unplaced);
+        }
         self.tasks.insert(held);
         self.note_task_count(now, claim.id.sub_topology, task_count);
         if is_restored {
@@ -188,6 +196,11 @@ impl Worker {
         if held.lacks_offset().is_some() {
             return self.look_again(id);
         }
+        let unplaced = self.tasks.get_mut(id).map(Held::take_unplaced).unwrap_or_default();
+        if !unplaced.is_empty() {
+            return self.look_for_firsts(id, unplaced);
+        }
+        let Some(held) = self.tasks.get(id) else { return };
         let assign = |(input, position): (&TopicPartition, _)| Action::Assign { input: input.clone(), position };
         self.actions.extend(held.places().map(assign));
         if held.restored_records() > 0 {
@@ -229,6 +242,7 @@ impl Worker {
         let dropped: Vec<_> = self.tasks.iter().filter(|held| !keeps(held)).map(|held| held.id).collect();
         for id in dropped {
             let Some(held) = self.tasks.remove(id) else { continue };
+            self.first_looks.retain(|look| look.task != id);
             let unread: Vec<_> = self.unread_by(&held).map(str::to_owned).collect();
             self.unread.extend(unread);
             // A worker that stops may commit between two assignments. The changelogs in that transaction come behind

@@ -4,6 +4,7 @@ mod assign;
 mod calling;
 mod commit;
 mod discover;
+mod firsts;
 mod globals;
 mod inputs;
 mod marks;
@@ -24,6 +25,7 @@ use kafka_wire::types::{Offset, TimestampMs};
 use tracing::warn;
 
 use self::discover::Discovery;
+use self::firsts::FirstLook;
 use self::marks::Marks;
 use self::missing::SecondLook;
 pub use self::reading::{Reading, VisitPartition};
@@ -132,6 +134,7 @@ pub struct Worker {
     unread: BTreeSet<String>,
     discovery: Discovery,
     second_looks: Vec<SecondLook>,
+    first_looks: Vec<FirstLook>,
     watch: Watch,
 }
 
@@ -179,6 +182,7 @@ impl Worker {
             unread: BTreeSet::new(),
             discovery: Discovery::new(now),
             second_looks: Vec::new(),
+            first_looks: Vec::new(),
             watch: Watch::default(),
         };
         worker.begin_globals();
@@ -257,7 +261,7 @@ impl Worker {
 
     /// Handles the completion of an operation; ignores it if nobody waits for it any more.
     pub fn handle_done(&mut self, now: Moment, id: OperationId, completion: Completion) {
-        if self.handle_second_look(id, &completion) {
+        if self.handle_second_look(id, &completion) || self.handle_first_look(now, id, &completion) {
             return;
         }
         if self.transaction_operation == Some(id) {
