@@ -136,7 +136,9 @@ impl Changelogs {
             ChangelogKey::Progress { topic, .. } => {
                 log.has_restored = true;
                 let Some(value) = value else { return Ok(None) };
-                Ok(Some((topic, decode_marks(value).ok_or_else(bad)?)))
+                let marks = decode_marks(value).ok_or_else(bad)?;
+                let is_latest = self.progress.as_mut().is_none_or(|progress| progress.takes(log.sink, key));
+                Ok(is_latest.then_some((topic, marks)))
             }
             ChangelogKey::Version { of } => log.check_version(of, value).map(|()| None),
             ChangelogKey::Unversioned => Err(log.other_version(&log.name, None)),

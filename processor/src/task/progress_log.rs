@@ -23,6 +23,8 @@ pub(super) struct ProgressLog {
     /// last commit, and after the open transaction.
     committed: (TimestampMs, TimestampMs),
     written: (TimestampMs, TimestampMs),
+    /// The keys under which the changelog had progress when it was restored.
+    restored: BTreeSet<Vec<u8>>,
     key: Vec<u8>,
     value: Vec<u8>,
     marks: Vec<Mark>,
@@ -32,7 +34,17 @@ impl ProgressLog {
     pub(super) fn new(changelog: SinkId) -> Self {
         let (committed, written) = (NOTHING, NOTHING);
         let (heard, key, value, marks) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { changelog, heard, committed, written, key, value, marks }
+        Self { changelog, heard, committed, written, restored: BTreeSet::new(), key, value, marks }
+    }
+
+    /// Whether restored progress is the latest under its key. If another store was the first before, its changelog
+    /// keeps what it had then, and the two come in any order.
+    pub(super) fn takes(&mut self, changelog: SinkId, key: &[u8]) -> bool {
+        if changelog != self.changelog {
+            return !self.restored.contains(key);
+        }
+        self.restored.insert(key.to_vec());
+        true
     }
 
     pub(super) fn heard(&mut self, input: usize, marks: &[Mark]) {

@@ -11,6 +11,7 @@ use crate::error::SinkError;
 use crate::operator::{Emit, SinkPlace, SinkWriter, TwoPhaseSink};
 use crate::output::{OutRecord, Route};
 use crate::serde::{Raw as RawBytes, U64, Utf8};
+use crate::state::ChangelogKey;
 use crate::topology::SubTopologyId;
 use crate::types::Partitions;
 use crate::watermark::{IdleAt, NO_WATERMARK, Watermark, encode_marks};
@@ -248,6 +249,37 @@ fn what_is_no_mark_and_no_changelog_stops_the_job() {
 
 fn task_error(task: &mut Task, key: &[u8], value: &[u8]) -> String {
     task.restore(StoreId(0), key, Some(value)).map_or_else(|error| error.to_string(), |()| String::new())
+}
+
+#[test]
+fn progress_in_the_changelog_of_a_store_that_was_the_first_before_is_older() {
+    let mut job = Topology::builder("app");
+    let keyed = job.stream("in", Utf8).key_by("by-value", Partitions(2), (Utf8, ()), |record| (record.value, ()));
+    for name in ["added", "counts"] {
+        let counts = keyed.clone().window(Tumbling::of(Duration::from_secs(1))).count(name, Emit::OnClose);
+        counts.map(|counted| *counted.value).to("out", Utf8, U64);
+    }
+    let topology = job.build().expect("a valid job");
+    let mut key = Vec::new();
+    let topic = b"app-by-value-repartition";
+    ChangelogKey::Progress { topic, upstream: PartitionId(0) }.encode_into(&mut key);
+    let marks = |ended: Option<i64>| {
+        let (watermark, ended) = (TimestampMs(9), ended.map(Offset));
+        let of = |upstream| Mark { upstream: PartitionId(upstream), upstream_count: 2, watermark, idle: None, ended };
+        let mut bytes = Vec::new();
+        encode_marks(&[of(0), of(1)], &mut bytes);
+        bytes
+    };
+    let mut changelogs = [(StoreId(0), marks(Some(5))), (StoreId(1), marks(None))];
+    for _ in 0..2 {
+        let mut task = Task::new(&topology, TaskId { sub_topology: COUNT, partition: PartitionId(0) }, &[2]);
+        for (store, marks) in &changelogs {
+            task.restore(*store, &key, Some(marks)).expect("progress");
+        }
+        task.expect_ends(0, vec![Offset(5); 2]);
+        assert_eq!(task.next_timeout(), Some(Moment::ZERO), "all have ended");
+        changelogs.reverse();
+    }
 }
 
 /// A job with another step in place of the count of `topology()`: with other windows, or with keys encoded in
