@@ -47,6 +47,10 @@ pub struct ProducerConfig {
     pub room_limit_bytes: usize,
     /// `max.request.size`: most bytes of batches in one request, unless a single batch is larger. Default 4 MiB.
     pub request_limit_bytes: usize,
+    /// `max.in.flight.requests.per.connection`: most requests to one broker without a response, and most batches of one
+    /// partition. Default 5, and more count as 5. Idempotent batches keep their order with any number. Without
+    /// idempotence a batch that is sent again comes behind later ones unless this is 1.
+    pub in_flight_max: usize,
     /// `delivery.timeout.ms`: time from the closing of a batch until it fails for good. Default 120 s, as in Java.
     /// A response that is still awaited then is awaited to the end of its own timeout.
     pub delivery_timeout: Duration,
@@ -113,6 +117,7 @@ impl Default for ProducerConfig {
             buffer_limit_bytes: 32 * 1024 * 1024,
             room_limit_bytes: 16 * 1024 * 1024,
             request_limit_bytes: 4 * 1024 * 1024,
+            in_flight_max: 5,
             delivery_timeout: Duration::from_secs(120),
             runs_on: RunsOn::OwnThread,
             init_timeout: Duration::from_secs(60),

@@ -2,8 +2,8 @@
 //! and the meaning of the responses (`answers`).
 //!
 //! One request takes the next batch of every partition that the same broker leads and that may send now,
-//! up to the request limit; partitions take turns at the front. At most [`REQUESTS_MAX`] requests of a producer are in
-//! flight to one broker. [`PartitionQueue`] keeps the order within a partition.
+//! up to the request limit; partitions take turns at the front. At most [`REQUESTS_MAX`] requests of a producer, or
+//! fewer by its configuration, are in flight to one broker. [`PartitionQueue`] keeps the order within a partition.
 
 mod answers;
 
@@ -29,7 +29,7 @@ use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TimestampMs};
 use crate::wire::Str;
 
-/// Most requests of one producer in flight to one broker (`max.in.flight.requests.per.connection`).
+/// Most requests of one producer in flight to one broker, whatever `max.in.flight.requests.per.connection` says.
 pub const REQUESTS_MAX: usize = 5;
 
 /// Identifies a request of an outbox.
@@ -112,6 +112,7 @@ pub struct Outbox {
     compressor: Compressor,
     delivery_timeout: Duration,
     request_limit_bytes: usize,
+    in_flight_max: usize,
     request_timeout_ms: i32,
     pauses: Pauses,
     destinations: Vec<Destination>,
@@ -157,6 +158,7 @@ impl Outbox {
             compressor: Compressor::default(),
             delivery_timeout: config.delivery_timeout,
             request_limit_bytes: config.request_limit_bytes,
+            in_flight_max: config.in_flight_max.clamp(1, REQUESTS_MAX),
             request_timeout_ms: i32::try_from(request_timeout.as_millis()).unwrap_or(i32::MAX),
             pauses,
             destinations: Vec::new(),
@@ -182,7 +184,8 @@ impl Outbox {
     /// Adds the partition of the next slot.
     pub fn add_partition(&mut self, partition: TopicPartition, cluster: &Cluster) {
         let leader = cluster.leader(&partition.topic, partition.partition).map(|(broker, _)| broker);
-        self.destinations.push(Destination { partition, queue: PartitionQueue::default(), leader, failures: 0 });
+        let queue = PartitionQueue::default().with_in_flight_max(self.in_flight_max);
+        self.destinations.push(Destination { partition, queue, leader, failures: 0 });
     }
 
     /// Takes a closed batch of a known partition.
@@ -234,7 +237,7 @@ impl Outbox {
 
     /// Whether the broker may get one more request.
     fn has_place(&self, broker: BrokerId) -> bool {
-        self.requests_at.get(&broker).is_none_or(|count| *count < REQUESTS_MAX)
+        self.requests_at.get(&broker).is_none_or(|count| *count < self.in_flight_max)
     }
 
     /// The leaders that a response names for batches that it refuses, and their addresses: to be learnt, and then

@@ -20,8 +20,8 @@
 //! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the
 //!    broker has written none of them. A batch that got no response before is not replaced, because the broker could
 //!    not recognise its parts.
-//! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may be
-//!    written after a later one, or twice.
+//! 7. Without idempotence there is no sequence: one that is sent again may be written twice, and after a later one
+//!    unless at most one is in flight.
 //! 8. A leader that is deposed while a batch waits for its replicas answers as one that never led the partition: the
 //!    batch may be in the log of the next one (`DelayedProduce.tryComplete`). So that answer, too, leaves a batch
 //!    possibly written. Yet it is split when the next leader finds it too large: the one before has the same limit.
@@ -150,6 +150,7 @@ pub struct PartitionQueue {
     sent: usize,
     /// Number of attempts without a response yet.
     in_flight: usize,
+    in_flight_max: usize,
     /// Whether sending begins again at the front once nothing is in flight.
     rewind: bool,
     /// Whether the partition restarts at sequence 0 under a higher epoch once nothing is in flight.
@@ -226,12 +227,19 @@ impl PartitionQueue {
             batches: VecDeque::new(),
             sent: 0,
             in_flight: 0,
+            in_flight_max: IN_FLIGHT_MAX,
             rewind: false,
             needs_epoch: false,
             retry_at: Moment::ZERO,
             remembered_until: Moment::ZERO,
             next_id: 0,
         }
+    }
+
+    /// The same with at most this many batches in flight, and never more than [`IN_FLIGHT_MAX`].
+    #[must_use]
+    pub fn with_in_flight_max(self, in_flight_max: usize) -> Self {
+        Self { in_flight_max: in_flight_max.clamp(1, IN_FLIGHT_MAX), ..self }
     }
 
     /// Adds a closed batch at the end; it is given up at `deadline`. `number`: see [`Self::oldest_number`].
@@ -477,7 +485,7 @@ impl PartitionQueue {
 
     fn is_blocked(&self, now: Moment) -> bool {
         let has_order = now < self.remembered_until || !self.identity.is_some();
-        let in_flight_max = if has_order { IN_FLIGHT_MAX } else { 1 };
+        let in_flight_max = if has_order { self.in_flight_max } else { 1 };
         self.rewind || self.needs_epoch || self.in_flight >= in_flight_max || now < self.retry_at
     }
 

@@ -300,6 +300,8 @@ impl Config {
             Some(Key { name, .. }) if KEYS.contains(&name) => self.set(name, value),
             Some(Key { group: "client" | "security", .. }) => self.client.set(key, value).map_err(ConfigError::Client),
             Some(Key { name, .. }) if DECIDED.contains(&(name, value.trim())) => Ok(()),
+            // Transactions keep the order of their records with any number.
+            Some(Key { name: "max.in.flight.requests.per.connection", .. }) => Ok(()),
             Some(Key { name, .. }) => Err(ConfigError::Decided { key: name }),
             None => self.client.set(key, value).map_err(|error| {
                 // It keeps what may be a part of a secret out of its text.

@@ -242,6 +242,15 @@ pub(super) const PRODUCER: &[Row<ProducerConfig>] = &[
         |config, value| put(&mut config.request_limit_bytes, number(value, 1..=2_147_483_647))
     ),
     row!(
+        "max.in.flight.requests.per.connection",
+        ["max.in.flight"],
+        "5",
+        "a whole number, 1 or more",
+        "Requests to one broker without a response; more than 5 count as 5. With `enable.idempotence` any number keeps the \
+         order, without it only 1 does.",
+        |config, value| put(&mut config.in_flight_max, number(value, 1..))
+    ),
+    row!(
         "delivery.timeout.ms",
         ["message.timeout.ms"],
         "120000",

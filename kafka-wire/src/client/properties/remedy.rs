@@ -130,8 +130,6 @@ pub(super) const IGNORED: &[&str] = &[
     "log.queue",
     "log.thread.name",
     "log_level",
-    "max.in.flight",
-    "max.in.flight.requests.per.connection",
     "max.poll.records",
     "message.copy.max.bytes",
     "message.max.bytes",

@@ -251,6 +251,14 @@ fn a_reset_policy_may_be_an_age() {
 }
 
 #[test]
+fn one_request_in_flight_is_one() {
+    let producer = |text: &str| Properties::parse(text).unwrap().producer().unwrap();
+    assert_eq!(producer("acks=1\nmax.in.flight.requests.per.connection=1").in_flight_max, 1);
+    // The default of librdkafka.
+    assert_eq!(producer("max.in.flight=1000000").in_flight_max, 1_000_000);
+}
+
+#[test]
 fn less_than_all_acknowledgements_turn_idempotence_off_as_in_java() {
     let producer = |text: &str| Properties::parse(text).unwrap().producer();
     assert!(!producer("acks=1").unwrap().idempotence);

@@ -155,6 +155,25 @@ fn a_broker_has_at_most_five_requests_at_once() {
 }
 
 #[test]
+fn one_request_in_flight_keeps_the_order_without_idempotence() {
+    let config = ProducerConfig { acks: Acks::Leader, in_flight_max: 1, ..ProducerConfig::default() };
+    let mut script = Script::with(config, &[1, 1]);
+    let poll = |script: &mut Script, now| script.outbox.poll(now, ProducerIdentity::NONE, |_| true);
+    script.push(&[0], 10);
+    script.push(&[0], 20);
+    let first = poll(&mut script, NOW).unwrap();
+    script.push(&[1], 10);
+    assert_eq!(poll(&mut script, NOW), None, "the broker has one");
+    script.outbox.handle(NOW, first.id, Produced::Unanswered);
+    script.outbox.handle_metadata(&cluster(&[1, -1]));
+    let again = poll(&mut script, NOW + PAUSES.max * 2).unwrap();
+    assert_eq!(again.request, first.request);
+    assert_eq!(poll(&mut script, NOW + PAUSES.max * 2), None);
+    script.answer(&again, &[(0, ErrorCode::NONE)]);
+    assert_ne!(poll(&mut script, NOW + PAUSES.max * 2).unwrap().request, first.request);
+}
+
+#[test]
 fn a_broker_without_a_place_for_a_request_wants_no_batch() {
     let mut script = Script::new(&[1, 1, 2]);
     script.acquaint(&[0, 1, 2]);

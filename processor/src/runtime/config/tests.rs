@@ -59,7 +59,12 @@ fn keys_of_the_client_are_taken_and_those_that_a_job_decides_are_named() {
         let error = Config::new("b:1").set(key, "1").unwrap_err();
         assert_eq!(error, ConfigError::Decided { key }, "{error}");
     }
-    for (key, value) in [("acks", "all"), ("enable.idempotence", "true"), ("isolation.level", "read_committed ")] {
+    for (key, value) in [
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
+        ("isolation.level", "read_committed "),
+        ("max.in.flight.requests.per.connection", "1"),
+    ] {
         config.set(key, value).expect("what the job does anyway");
     }
     config.set("security.protocol", "SSL").unwrap();
