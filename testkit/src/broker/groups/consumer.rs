@@ -81,6 +81,8 @@ pub struct ConsumerGroup {
     instances: BTreeMap<Str, Str>,
     /// The topics that the target was made for.
     topics: Catalog,
+    /// All topics of the broker, when the target was made.
+    catalog: Catalog,
 }
 
 impl ConsumerGroup {
@@ -140,7 +142,9 @@ impl ConsumerGroup {
         if member.update(request, pattern) {
             self.epoch += 1;
         }
-        self.refresh(catalog);
+        if !self.is_up_to_date(catalog) {
+            self.refresh(catalog);
+        }
         let free = self.free_partitions(id);
         let epoch = self.epoch;
         let member = self.members.get_mut(id).expect("it has joined");
@@ -268,8 +272,15 @@ impl ConsumerGroup {
         self.members.values().map(ConsumerMember::deadline).min()
     }
 
+    /// Whether neither the members, their subscriptions nor the topics of the broker have changed since the target was
+    /// made. It spares matching patterns with the names of all topics in each heartbeat.
+    fn is_up_to_date(&self, catalog: &Catalog) -> bool {
+        self.catalog == *catalog && self.members.values().all(|member| member.target_epoch == self.epoch)
+    }
+
     /// Makes a new target if the members, their subscriptions or their topics have changed since the last one.
     fn refresh(&mut self, catalog: &Catalog) {
+        self.catalog.clone_from(catalog);
         let is_read = |topic: &Str| self.members.values().any(|member| member.reads(topic));
         let read: Catalog =
             catalog.iter().filter(|(topic, _)| is_read(topic)).map(|(topic, found)| (topic.clone(), *found)).collect();
@@ -347,3 +358,32 @@ fn read_pattern(pattern: &Str) -> Result<Option<Regex>, ErrorCode> {
 pub(super) const ASSIGNORS: [&str; 2] = [UNIFORM, RANGE];
 const UNIFORM: &str = "uniform";
 const RANGE: &str = "range";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_matched_anew_only_when_something_has_changed() {
+        let (mut group, id) = (ConsumerGroup::default(), Str::from("m"));
+        let mut catalog = Catalog::from([(Str::from("t-1"), (Uuid([1; 16]), 1))]);
+        let beat = |group: &mut ConsumerGroup, catalog: &Catalog, request: ConsumerHeartbeat| {
+            let request = ConsumerHeartbeat { member_id: id.clone(), ..request };
+            group.heartbeat(Moment::ZERO, Duration::from_secs(45), &request, catalog).unwrap()
+        };
+        let pattern = |text: &str| ConsumerHeartbeat { pattern: Some(Str::from(text)), ..ConsumerHeartbeat::default() };
+        let joined = beat(&mut group, &catalog, pattern("t-.*"));
+        assert!(group.is_up_to_date(&catalog));
+        catalog.insert(Str::from("t-2"), (Uuid([2; 16]), 1));
+        assert!(!group.is_up_to_date(&catalog), "a topic has come");
+        let at = |member_epoch, request| ConsumerHeartbeat { member_epoch, ..request };
+        let more = beat(&mut group, &catalog, at(joined.member_epoch, ConsumerHeartbeat::default()));
+        assert_eq!(more.assignment.map(|assigned| assigned.len()), Some(2));
+        assert!(group.is_up_to_date(&catalog));
+        let fewer = beat(&mut group, &catalog, at(more.member_epoch, pattern("t-2")));
+        assert_eq!(fewer.assignment.map(|assigned| assigned.len()), Some(1));
+        group.remove(&id);
+        beat(&mut group, &catalog, pattern("t-.*"));
+        assert!(group.is_up_to_date(&catalog));
+    }
+}
