@@ -1,6 +1,8 @@
 //! Avro's binary encoding.
 
 #[cfg(feature = "registry")]
+pub(crate) mod foreign;
+#[cfg(feature = "registry")]
 mod resolve;
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +12,7 @@ use std::sync::Arc;
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::schema::Name;
+use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, Name};
 use apache_avro::util::max_allocation_bytes;
 use apache_avro::writer::datum::GenericDatumWriter;
 use processor::serde::short_type_name;
@@ -22,6 +24,13 @@ use serde::de::DeserializeOwned;
 ///
 /// The library keeps the limit for the whole program and takes the first that it is given.
 const ALLOCATION_MAX_BYTES: usize = 64 << 20;
+/// Most levels of types in each other: each takes some of the stack.
+const DEPTH_MAX: usize = 128;
+/// Most parts of a value that take no bytes, for one byte of it: each takes time.
+const EMPTY_PARTS_MAX: usize = 256;
+const SYMBOLS_MAX: usize = 1 << 16;
+/// Each branch of one schema is compared with each of the other.
+const BRANCHES_MAX: usize = 1_000;
 
 /// A `T` in Avro's binary encoding, with nothing before or after it, written and read with one schema.
 ///
@@ -160,7 +169,7 @@ pub(crate) fn custom(error: impl fmt::Display) -> SerdeError {
     SerdeError::Custom(error.to_string())
 }
 
-/// Schemas by their names.
+/// Schemas by their names and aliases.
 fn named<'s>(schema: &'s Schema, others: &'s [Schema]) -> HashMap<Name, &'s Schema> {
     let mut named = HashMap::new();
     others.iter().chain([schema]).for_each(|schema| collect(schema, &mut named));
@@ -168,15 +177,19 @@ fn named<'s>(schema: &'s Schema, others: &'s [Schema]) -> HashMap<Name, &'s Sche
 }
 
 /// Refuses a schema of which a value can hold another value of the same type, and so can nest as deep as its bytes are
-/// many, and one of which a value can have more items than bytes.
+/// many; one of which a value can have more items than bytes; and one that is larger than schemas are.
 fn refuse_endless(schema: &Schema, others: &[Schema]) -> Result<(), SerdeError> {
     let named = named(schema, others);
-    let mut search = Search { named: &named, open: HashSet::new(), done: HashSet::new() };
-    others.iter().chain([schema]).try_for_each(|schema| search.visit(schema))
+    let mut search = Search { named: &named, open: HashSet::new(), done: HashMap::new() };
+    others.iter().chain([schema]).try_for_each(|schema| search.visit(schema, 0).map(drop))
 }
 
 fn collect<'s>(schema: &'s Schema, named: &mut HashMap<Name, &'s Schema>) {
     if let Some(name) = schema.name().filter(|_| !matches!(schema, Schema::Ref { .. })) {
+        let aliases = schema.aliases().into_iter().flatten();
+        for alias in aliases.map(|alias| alias.fully_qualified_name(name.namespace())) {
+            named.entry(alias.into_owned()).or_insert(schema);
+        }
         named.insert(name.clone(), schema);
     }
     parts(schema).into_iter().for_each(|part| collect(part, named));
@@ -195,52 +208,108 @@ fn parts(schema: &Schema) -> Vec<&Schema> {
 
 struct Search<'s> {
     named: &'s HashMap<Name, &'s Schema>,
-    /// The records in which the search is.
-    open: HashSet<Name>,
-    done: HashSet<Name>,
+    /// The records in which the search is. Several may have one name.
+    open: HashSet<*const Schema>,
+    done: HashMap<*const Schema, Shape>,
+}
+
+/// The shape of the values of a schema that does not refer to itself.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// The levels of types in it.
+    depth: usize,
+    takes_bytes: bool,
+    /// The most parts without a byte that come with a byte of it, or with all of it if it takes none.
+    empty_parts: usize,
+}
+
+impl Shape {
+    const BYTES: Self = Self { depth: 1, takes_bytes: true, empty_parts: 0 };
+    const NOTHING: Self = Self { depth: 1, takes_bytes: false, empty_parts: 1 };
+
+    /// That of a value that has one of these, or any number of them, behind bytes of its own.
+    fn around(parts: &[Self]) -> Self {
+        parts.iter().fold(Self::BYTES, |all, part| Self {
+            depth: all.depth.max(part.depth + 1),
+            empty_parts: all.empty_parts.max(part.empty_parts),
+            ..all
+        })
+    }
+
+    /// That of a record with these fields.
+    fn of_record(fields: &[Self]) -> Self {
+        let of = |takes_bytes| fields.iter().filter(move |field| field.takes_bytes == takes_bytes);
+        let empty: usize = of(false).map(|field| field.empty_parts).sum();
+        let most = of(true).map(|field| field.empty_parts).max();
+        Self {
+            depth: 1 + fields.iter().map(|field| field.depth).max().unwrap_or(0),
+            takes_bytes: most.is_some(),
+            empty_parts: most.map_or(1 + empty, |most| most + empty),
+        }
+    }
 }
 
 impl Search<'_> {
-    fn visit(&mut self, schema: &Schema) -> Result<(), SerdeError> {
-        match schema {
-            Schema::Record(record) => self.enter(&record.name, schema),
-            Schema::Ref { name } => self.named.get(name).map_or(Ok(()), |schema| self.enter(name, schema)),
-            _ => {
-                parts(schema).into_iter().try_for_each(|part| self.visit(part))?;
-                match schema {
-                    Schema::Array(array) if self.takes_no_bytes(&array.items) => Err(SerdeError::Custom(
-                        "the items of an array take no bytes, so that a few bytes could hold endlessly many".to_owned(),
-                    )),
-                    _ => Ok(()),
-                }
+    /// Returns the shape of a schema that is inside `above` others.
+    fn visit(&mut self, schema: &Schema, above: usize) -> Result<Shape, SerdeError> {
+        let too_deep = || custom(format_args!("types nest deeper than {DEPTH_MAX} in each other"));
+        if above > DEPTH_MAX {
+            return Err(too_deep());
+        }
+        let shape = match schema {
+            Schema::Record(record) => self.enter(&record.name, schema, above)?,
+            Schema::Ref { name } => match self.named.get(name) {
+                Some(schema) => self.visit(schema, above)?,
+                None => return Err(custom(format_args!("there is no type {name}"))),
+            },
+            Schema::Null => Shape::NOTHING,
+            Schema::Fixed(fixed) | Schema::Decimal(DecimalSchema { inner: InnerDecimalSchema::Fixed(fixed), .. })
+                if fixed.size == 0 =>
+            {
+                Shape::NOTHING
             }
+            Schema::Enum(symbols) if symbols.symbols.len() > SYMBOLS_MAX => {
+                return Err(custom(format_args!("{} has more than {SYMBOLS_MAX} symbols", symbols.name)));
+            }
+            Schema::Union(union) if union.variants().len() > BRANCHES_MAX => {
+                return Err(custom(format_args!("a union has more than {BRANCHES_MAX} branches")));
+            }
+            _ => {
+                let parts = self.visit_parts(schema, above)?;
+                if matches!(schema, Schema::Array(_)) && parts.iter().any(|items| !items.takes_bytes) {
+                    let endless = "the items of an array take no bytes, so that a few bytes could hold endlessly many";
+                    return Err(custom(endless));
+                }
+                Shape::around(&parts)
+            }
+        };
+        if above + shape.depth > DEPTH_MAX {
+            return Err(too_deep());
         }
+        if shape.empty_parts > EMPTY_PARTS_MAX {
+            return Err(custom(format_args!("more than {EMPTY_PARTS_MAX} parts of a value take no bytes")));
+        }
+        Ok(shape)
     }
 
-    /// Whether values of a schema that does not refer to itself are of no bytes.
-    fn takes_no_bytes(&self, schema: &Schema) -> bool {
-        match schema {
-            Schema::Null => true,
-            Schema::Fixed(fixed) => fixed.size == 0,
-            Schema::Record(record) => record.fields.iter().all(|field| self.takes_no_bytes(&field.schema)),
-            Schema::Ref { name } => self.named.get(name).is_some_and(|schema| self.takes_no_bytes(schema)),
-            _ => false,
-        }
+    fn visit_parts(&mut self, schema: &Schema, above: usize) -> Result<Vec<Shape>, SerdeError> {
+        parts(schema).into_iter().map(|part| self.visit(part, above + 1)).collect()
     }
 
-    fn enter(&mut self, name: &Name, record: &Schema) -> Result<(), SerdeError> {
-        if self.done.contains(name) {
-            return Ok(());
+    fn enter(&mut self, name: &Name, record: &Schema, above: usize) -> Result<Shape, SerdeError> {
+        let place = std::ptr::from_ref(record);
+        if let Some(shape) = self.done.get(&place) {
+            return Ok(*shape);
         }
-        if !self.open.insert(name.clone()) {
+        if !self.open.insert(place) {
             return Err(SerdeError::Custom(format!(
                 "the schema {name} refers to itself, so that a few bytes could nest without end; give it a fixed depth"
             )));
         }
-        parts(record).into_iter().try_for_each(|part| self.visit(part))?;
-        self.open.remove(name);
-        self.done.insert(name.clone());
-        Ok(())
+        let shape = Shape::of_record(&self.visit_parts(record, above)?);
+        self.open.remove(&place);
+        self.done.insert(place, shape);
+        Ok(shape)
     }
 }
 

@@ -17,6 +17,11 @@ use super::RegistryConfig;
 const ANSWER_MAX_BYTES: u64 = 4 << 20;
 /// Schemas that refer to each other: how many are read for one.
 const REFERENCES_MAX: usize = 256;
+/// How many references to them are looked at.
+const MENTIONS_MAX: usize = 16 * REFERENCES_MAX;
+/// Most text of a schema and of all that it refers to, in bytes. A registry keeps a schema in a record of Kafka, which
+/// is no larger by default.
+const TEXTS_MAX_BYTES: usize = 1 << 20;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Error codes of the interface: there is no such subject, version, schema.
 const NOT_FOUND: [i64; 4] = [404, 40_401, 40_402, SCHEMA_NOT_FOUND];
@@ -93,6 +98,8 @@ pub enum RegistryError {
     },
     /// None of its servers answered, or not in the way of a registry: what each of them failed with.
     Unavailable(String),
+    /// A schema is larger than schemas are, or refers to too many others.
+    TooLarge(String),
 }
 
 impl RegistryError {
@@ -110,6 +117,7 @@ impl fmt::Display for RegistryError {
                 write!(f, "the schema registry answered {url} with {code}: {message}")
             }
             Self::Unavailable(reason) => write!(f, "the schema registry cannot be asked: {reason}"),
+            Self::TooLarge(what) => f.write_str(what),
         }
     }
 }
@@ -118,7 +126,10 @@ impl std::error::Error for RegistryError {}
 
 impl From<RegistryError> for SerdeError {
     fn from(error: RegistryError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            RegistryError::TooLarge(what) => Self::Custom(what),
+            error => Self::Unavailable(error.to_string()),
+        }
     }
 }
 
@@ -163,23 +174,32 @@ impl SchemaRegistry {
     /// order.
     ///
     /// # Errors
-    /// As for [`Self::schema`]; and if there are more than 256.
+    /// As for [`Self::schema`]; and if there are more than 256, or they are larger than 1 MiB together with the schema.
     pub fn references(&self, schema: &RegisteredSchema) -> Result<Vec<String>, RegistryError> {
         let mut texts: Vec<String> = Vec::new();
-        let mut seen = Vec::new();
+        let (mut seen, mut bytes) = (Vec::new(), schema.schema.len());
         let mut open: Vec<SchemaReference> = schema.references.clone();
         while let Some(reference) = open.pop() {
             if seen.contains(&reference) {
                 continue;
             }
-            if seen.len() == REFERENCES_MAX {
-                let reason = format!("a schema refers to more than {REFERENCES_MAX} others");
-                return Err(RegistryError::Unavailable(reason));
+            if seen.len() == REFERENCES_MAX || open.len() > MENTIONS_MAX {
+                return Err(RegistryError::TooLarge(format!("a schema refers to more than {REFERENCES_MAX} others")));
             }
             let other = self.version(&reference.subject, reference.version)?;
-            open.extend(other.references.iter().cloned());
+            bytes += other.schema.len();
+            if bytes > TEXTS_MAX_BYTES {
+                break;
+            }
+            open.extend(other.references);
             texts.push(other.schema);
             seen.push(reference);
+        }
+        if bytes > TEXTS_MAX_BYTES {
+            let limit = TEXTS_MAX_BYTES >> 20;
+            return Err(RegistryError::TooLarge(format!(
+                "a schema and those that it refers to are larger than {limit} MiB"
+            )));
         }
         Ok(texts)
     }
@@ -254,6 +274,9 @@ impl Inner {
                 }
                 Ok((status, text)) => {
                     reasons.push(format!("{url}: {status} {}", text.chars().take(200).collect::<String>()))
+                }
+                Err(ureq::Error::BodyExceedsLimit(limit)) => {
+                    return Err(RegistryError::TooLarge(format!("{url} gave more than {limit} bytes")));
                 }
                 Err(error) => reasons.push(format!("{url}: {error}")),
             }

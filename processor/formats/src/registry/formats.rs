@@ -171,8 +171,7 @@ impl<T> RegisteredAvro<T> {
             return Err(SerdeError::Custom(format!("schema {id} is {:?}, not Avro", schema.schema_type)));
         }
         let others = registry.references(&schema)?;
-        let (writer, others) =
-            apache_avro::Schema::parse_str_with_list(&schema.schema, others).map_err(crate::avro::custom)?;
+        let (writer, others) = crate::avro::foreign::parse(&schema.schema, &others)?;
         let resolver = Arc::new(self.codec.resolver(&writer, &others)?);
         Ok(Arc::clone(resolvers().entry(id).or_insert(resolver)))
     }

@@ -270,6 +270,26 @@ fn schemas_that_a_schema_uses_are_looked_up() {
 }
 
 #[test]
+fn no_worker_starts_over_for_a_schema_that_is_too_large() {
+    let double = Double::start();
+    let large = |doc: usize| format!(r#"{{"type":"record","name":"Large","doc":"{}","fields":[]}}"#, "x".repeat(doc));
+    double.register("large", json!({ "schema": large(1 << 20) }));
+    let reference = |version| json!({ "name": "Large", "subject": "large", "version": version });
+    let using = |references: Vec<Value>| json!({ "schema": ORDER, "references": references });
+    let id = double.register("orders-value", using(vec![reference(1)]));
+    let many = double.register("orders-value", using((1..10_000).map(reference).collect()));
+    let format = double.registry().avro::<Order>("orders-value", ORDER).expect("a schema");
+    let message = |id: i32| match format.decode(&[&[0][..], &id.to_be_bytes(), &[2, 0]].concat()) {
+        Err(SerdeError::Custom(message)) => message,
+        other => panic!("{other:?}"),
+    };
+    assert!(message(id).contains("larger than 1 MiB"));
+    assert!(message(many).contains("more than 256 others"));
+    double.fail(200, &json!({ "schema": large(4 << 20) }).to_string());
+    assert!(message(9).contains("more than 4194304 bytes"));
+}
+
+#[test]
 fn json_and_protobuf_are_read_without_a_question() {
     #[derive(Clone, PartialEq, prost::Message)]
     struct Proto {
