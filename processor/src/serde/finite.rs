@@ -1,9 +1,10 @@
-//! A look for numbers that JSON has not.
+//! A look for what `serde_json` writes and cannot read: state that was written so could never be read again.
 //!
-//! `serde_json` writes NaN and infinities as `null`, which is no number when it is read: state that was written so
-//! could never be read again. A value whose JSON has no `null` has none of them, so few are looked through.
+//! NaN and infinities are written as `null`, which is no number when it is read. A value whose JSON has no `null` has
+//! none of them, so few are looked through. And a value that nests deep is written, but not read, because that could
+//! take all of the stack.
 
-use std::io::Write;
+use std::io::{Error as IoError, Write};
 
 use serde::ser::{
     Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -18,20 +19,65 @@ use serde_json::ser::Formatter;
 /// If it cannot be represented in JSON.
 pub(super) fn write_json(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), Error> {
     let mut has_null = false;
-    value.serialize(&mut serde_json::Serializer::with_formatter(out, Noting(&mut has_null)))?;
+    let noting = Noting { has_null: &mut has_null, depth: 0 };
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, noting))?;
     if has_null { value.serialize(Finite) } else { Ok(()) }
 }
 
-/// Writes compact JSON, and notes whether there is a `null` in it.
-struct Noting<'a>(&'a mut bool);
+/// Writes compact JSON that is not too deep, and notes whether there is a `null` in it.
+struct Noting<'a> {
+    has_null: &'a mut bool,
+    /// The arrays and objects that are open.
+    depth: u32,
+}
+
+impl Noting<'_> {
+    #[inline]
+    fn enter<W: ?Sized + Write>(&mut self, bracket: &[u8], writer: &mut W) -> std::io::Result<()> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(IoError::other(format!("arrays and objects nest deeper than {DEPTH_MAX}")));
+        }
+        writer.write_all(bracket)
+    }
+
+    #[inline]
+    fn leave<W: ?Sized + Write>(&mut self, bracket: &[u8], writer: &mut W) -> std::io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(bracket)
+    }
+}
 
 impl Formatter for Noting<'_> {
     #[inline]
     fn write_null<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        *self.0 = true;
+        *self.has_null = true;
         writer.write_all(b"null")
     }
+
+    #[inline]
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.enter(b"[", writer)
+    }
+
+    #[inline]
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.leave(b"]", writer)
+    }
+
+    #[inline]
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.enter(b"{", writer)
+    }
+
+    #[inline]
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.leave(b"}", writer)
+    }
 }
+
+/// The deepest nesting that `serde_json` reads.
+const DEPTH_MAX: u32 = 127;
 
 /// Goes through a value, and writes nothing.
 #[derive(Clone, Copy)]

@@ -11,7 +11,8 @@ use crate::types::Owned;
 
 /// A value as JSON, by its `serde` implementation.
 ///
-/// JSON has no NaN and no infinities: a value with one cannot be encoded.
+/// JSON has no NaN and no infinities: a value with one cannot be encoded. Nor can one that nests deeper than 127 arrays
+/// and objects, which could not be read again.
 pub struct Json<T>(PhantomData<fn() -> T>);
 
 impl<T> Json<T> {
@@ -71,6 +72,32 @@ mod tests {
             let number = f64::from_bits(bits);
             prop_assert_eq!(read_again(number).ok(), Some(number).filter(|number| number.is_finite()));
         }
+    }
+
+    /// A value that holds itself.
+    #[derive(Serialize, serde::Deserialize)]
+    enum Nested {
+        Leaf,
+        Array(Vec<Nested>),
+        Variant { of: Box<Nested> },
+    }
+
+    #[test]
+    fn a_value_that_is_too_deep_to_be_read_is_not_written() {
+        let nested = |times, outer: fn(Nested) -> Nested| (0..times).fold(Nested::Leaf, |inner, _| outer(inner));
+        let array = |inner| Nested::Array(vec![inner]);
+        let variant = |inner| Nested::Variant { of: Box::new(inner) };
+        let (json, mut encoded) = (Json::<Nested>::new(), 0);
+        // Each takes two levels.
+        for depth in 55..75 {
+            for value in [nested(depth, array), nested(depth, variant)] {
+                let mut out = Vec::new();
+                let is_encoded = json.encode(&value, &mut out).is_ok();
+                assert_eq!(json.decode(&out).is_ok(), is_encoded, "{depth}");
+                encoded += usize::from(is_encoded);
+            }
+        }
+        assert_eq!(encoded, 2 * (63 - 55 + 1));
     }
 
     #[test]
