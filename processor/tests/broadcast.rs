@@ -1,5 +1,7 @@
 //! Rules that every task gets, with code of the user's for each, under the test driver.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
@@ -9,7 +11,8 @@ use processor::operator::{
 use processor::output::Route;
 use processor::topology::BuildError;
 use processor::{
-    Clock, ErrorKind, ErrorPolicy, Nullable, Partitions, Raw, Rec, Text, TimestampMs, Topology, U64, Utf8, Watermark,
+    Clock, ErrorKind, ErrorPolicy, Nullable, Partitions, Raw, Rec, Serde, SerdeError, Text, TimestampMs, Topology, U64,
+    Utf8, Watermark,
 };
 
 /// Keeps the words of each key in stores of all kinds, and puts out those that a rule names: words that come, and with
@@ -311,4 +314,81 @@ fn a_stream_without_keys_has_no_stores_of_keys() {
     keeps.to("out", Raw, Utf8);
     let errors = job.build().expect_err("it cannot work").0;
     assert_eq!(errors, [BuildError::NullableKey { name: "keeps".to_owned() }]);
+}
+
+/// Text whose format cannot be had for the question of this number from now on; never, if it is 0.
+#[derive(Clone, Default)]
+struct Away(Arc<AtomicU32>);
+
+impl Away {
+    fn ask(&self) -> Result<(), SerdeError> {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left == Ok(1) { Err(SerdeError::Unavailable("nobody answers".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Serde for Away {
+    type View = Utf8;
+
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, SerdeError> {
+        self.ask().and_then(|()| Utf8.decode(bytes))
+    }
+
+    fn encode(&self, value: &&str, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.ask().and_then(|()| Utf8.encode(value, out))
+    }
+}
+
+/// Numbers the rules, and puts out all of them with all words so far.
+#[derive(Clone)]
+struct Listing {
+    rules: BroadcastState<Away, u64>,
+    words: MapState<Away, u64>,
+}
+
+impl BroadcastProcess<Utf8, Utf8, Utf8, Utf8> for Listing {
+    type Out = String;
+
+    fn record(&mut self, word: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        let rules: Vec<_> = self.rules.iter(scope).map(|(rule, number)| format!("{rule}{number}")).collect();
+        let words: Vec<_> = self.words.iter(scope).map(|(word, _)| word.to_owned()).collect();
+        scope.emit([rules, words].concat().join(" "));
+        self.words.put(scope, &word.value, 0);
+    }
+
+    fn rule(&mut self, rule: &Rec<'_, Utf8, Utf8>, scope: &mut RuleScope<'_, Utf8, String>) {
+        let number = self.rules.iter(scope).count();
+        self.rules.put(scope, &rule.key, u64::try_from(number).expect("few"));
+    }
+}
+
+#[test]
+fn a_stored_key_that_cannot_be_had_for_now_is_not_left_out() {
+    let keys = Away::default();
+    let mut job = Topology::builder("app");
+    // Not even a job that leaves out what fails leaves such a key out.
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    let rules = job.keyed_stream("rules", Utf8, Utf8);
+    let rules = rules.broadcast("to-all", Partitions(1), (Utf8, Utf8), |rule| (rule.key, rule.value));
+    job.keyed_stream("words", Utf8, Utf8)
+        .with_rules(rules)
+        .process("list", |uses| Listing {
+            rules: uses.broadcast("rules", keys.clone(), U64),
+            words: uses.map("words", keys.clone(), U64),
+        })
+        .to("out", Utf8, Utf8);
+    let topology = job.build().expect("a valid job");
+    let mut driver = TestDriver::with_partitions(topology, &[("words", 1), ("rules", 1)]);
+    // The first key that is asked for is that of the first rule; the third one is that of the first word.
+    for (number, (topic, key, value)) in
+        [(0, ("rules", "a", "")), (1, ("rules", "b", "")), (1, ("words", "k", "x")), (3, ("words", "k", "y"))]
+    {
+        keys.0.store(number, Ordering::Relaxed);
+        driver.pipe(topic, Some(key), value, 1);
+        (0..5).for_each(|_| driver.settle());
+        assert_eq!(keys.0.load(Ordering::Relaxed), 0, "it was asked");
+    }
+    assert_eq!((driver.failure(), driver.fatal().map(ToString::to_string)), (None, None));
+    let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    assert_eq!(out, ["a0 b1", "a0 b1 x"]);
 }

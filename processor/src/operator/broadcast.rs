@@ -13,8 +13,8 @@ use std::marker::PhantomData;
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
-use super::keyed_state::{ListState, MapState, TimelineState, ValueState};
-use super::process::{Around, InTask, OnTimer, ProcessSpec, Scope, TimedOperator, UnderKey};
+use super::keyed_state::{ListState, MapState, TimelineState, ValueState, with_keys};
+use super::process::{Around, InTask, OnTimer, ProcessSpec, Scope, TimedOperator, UnderKey, check_keys};
 use super::two_sided::{self, TwoSided};
 use super::{Chain, Context, NodeId, Operator, Place, StageBuilder};
 use crate::error::ProcessError;
@@ -115,6 +115,7 @@ where
     }
 
     fn under(&mut self, key: &[u8], timestamp: TimestampMs, run: &mut UnderKey<'_, KS::View, O>) {
+        check_keys(&mut self.result, self.context.stores, self.around.step());
         if self.result.is_ok() {
             self.result = self.around.under((key, timestamp, self.headers), self.context, run);
         }
@@ -202,9 +203,8 @@ impl<MS: Serde, A: Clone + Send + 'static> BroadcastState<MS, A> {
         &'s self,
         scope: &'s mut impl InTask,
     ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
-        let entries = scope.stores().get_mut(self.store).group(ALL_KEYS);
-        // Every key here was encoded by the same serde.
-        entries.filter_map(|(key, value)| Some((self.keys.decode(key).ok()?, value)))
+        let (store, undecodable) = scope.stores().get_noting(self.store);
+        with_keys(&self.keys, store.group(ALL_KEYS), undecodable)
     }
 
     /// Sets the value under a key. One that its serde cannot encode is a failure of the rule, see [`RuleScope::fail`].
@@ -300,6 +300,8 @@ where
         let Self { around, code } = self;
         let mut side = OfRule { around, headers: rule.headers, context, result: Ok(()) };
         code.process.rule(&rule, &mut RuleScope { timestamp: rule.timestamp, task: &mut side });
-        side.result
+        let mut result = side.result;
+        check_keys(&mut result, context.stores, around.step());
+        result
     }
 }

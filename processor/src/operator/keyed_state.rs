@@ -14,7 +14,7 @@ use std::ops::{Bound, Range};
 use kafka_wire::types::TimestampMs;
 
 use super::process::{InTask, Scope};
-use crate::serde::Serde;
+use crate::serde::{Serde, SerdeError};
 use crate::state::{Handle, KeyValueStore, SortedStore};
 use crate::types::View;
 
@@ -221,10 +221,25 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         keys: Keys<'_>,
     ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> + use<'s, MS, A, K, O> {
         let of = scope.key;
-        let entries = scope.stores().get_mut(self.store).range(of, keys);
-        // Every key here was encoded by the same serde.
-        entries.filter_map(|(key, value)| Some((self.keys.decode(key).ok()?, value)))
+        let (store, undecodable) = scope.stores().get_noting(self.store);
+        with_keys(&self.keys, store.range(of, keys), undecodable)
     }
+}
+
+/// The entries of a store with their keys decoded. Every key was encoded by the same serde, so that one that cannot be
+/// decoded, perhaps for now, is an error of the step.
+pub(super) fn with_keys<'s, MS: Serde, A: 's>(
+    keys: &'s MS,
+    entries: impl DoubleEndedIterator<Item = (&'s [u8], &'s A)>,
+    undecodable: &'s mut Option<SerdeError>,
+) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
+    entries.filter_map(move |(key, value)| match keys.decode(key) {
+        Ok(key) => Some((key, value)),
+        Err(cause) => {
+            undecodable.get_or_insert(cause);
+            None
+        }
+    })
 }
 
 impl<A: Clone + Send + 'static> TimelineState<A> {

@@ -200,12 +200,36 @@ struct Side<'s, 'c, 'k, K: View, N> {
     result: Result<(), ProcessError>,
 }
 
+impl<K: View, N> Side<'_, '_, '_, K, N> {
+    fn check_keys(&mut self) {
+        check_keys(&mut self.result, self.context.stores, self.step);
+    }
+
+    /// Ends the code of the user's.
+    fn end(mut self) -> Result<(), ProcessError> {
+        self.check_keys();
+        self.result
+    }
+}
+
+/// Makes an error of a stored key that could not be decoded. The code of the user's has gone on without it, so that
+/// nothing may come of that.
+#[inline]
+pub(super) fn check_keys(result: &mut Result<(), ProcessError>, stores: &mut Stores, step: &str) {
+    if let Some(cause) = stores.take_undecodable()
+        && result.is_ok()
+    {
+        *result = Err(ProcessError::BadChangelog { store: step.to_owned(), cause: Some(cause) });
+    }
+}
+
 impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<'_, '_, '_, K, N> {
     fn stores(&mut self) -> &mut Stores {
         self.context.stores
     }
 
     fn emit(&mut self, value: O, timestamp: TimestampMs) {
+        self.check_keys();
         if self.result.is_ok() {
             let (key, headers, raw_key) = (K::reborrow(self.key), self.headers, Some(self.raw_key));
             self.result = self.next.push(Rec { key, value, timestamp, headers, raw_key }, self.context);
@@ -214,6 +238,7 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<
     }
 
     fn push_into(&mut self, output: usize, push: &mut PushInto<'_, K>) {
+        self.check_keys();
         if self.result.is_ok() {
             let (key, headers, raw_key) = (K::reborrow(self.key), self.headers, Some(self.raw_key));
             let record = Rec { key, value: (), timestamp: TimestampMs(0), headers, raw_key };
@@ -315,7 +340,7 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
         let (time, result) = (timestamp, Ok(()));
         let mut side = Side::<KS::View, N> { key, raw_key, headers, step, time, outlets, context, next, result };
         run(&mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
-        side.result
+        side.end()
     }
 
     /// The name of the step.
@@ -339,7 +364,7 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
         let (step, time, result) = (spec.name.as_str(), timestamp, Ok(()));
         let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, time, outlets, context, next, result };
         run(&key, &mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
-        side.result
+        side.end()
     }
 
     /// Calls `run` for each timer of a clock that is due.
@@ -373,7 +398,7 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
             let mut side =
                 Side::<KS::View, N> { key: key_ref, raw_key, headers, step, time, outlets, context, next, result };
             run(&key, at, &mut Scope { key: raw_key, timestamp: at, timers: spec.timers, task: &mut side });
-            side.result?;
+            side.end()?;
             context.stores.get_mut(timers).set_echoing(false);
         }
         Ok(())

@@ -239,6 +239,8 @@ pub struct Stores {
     forgetting: Vec<usize>,
     /// Whether a store was used, or output was made, since the last call of [`Stores::forget_effects`].
     has_effects: bool,
+    /// The error of a stored key that could not be decoded, since the last call of [`Stores::take_undecodable`].
+    undecodable: Option<SerdeError>,
     globals: Globals,
 }
 
@@ -297,9 +299,22 @@ impl Stores {
     /// If the task has no such store.
     #[inline]
     pub fn get_mut<S: Store>(&mut self, handle: Handle<S>) -> &mut S {
+        self.get_noting(handle).0
+    }
+
+    /// As [`Stores::get_mut`], with the place for the error of a key in the store that cannot be decoded.
+    #[inline]
+    pub(crate) fn get_noting<S: Store>(&mut self, handle: Handle<S>) -> (&mut S, &mut Option<SerdeError>) {
         self.has_effects = true;
         let store = self.slots.get_mut(handle.id.0).and_then(Option::as_mut).map(|store| &mut **store as &mut dyn Any);
-        store.and_then(<dyn Any>::downcast_mut).unwrap_or_else(|| panic!("the task has no {handle:?}"))
+        let store = store.and_then(<dyn Any>::downcast_mut);
+        (store.unwrap_or_else(|| panic!("the task has no {handle:?}")), &mut self.undecodable)
+    }
+
+    /// Takes the error of a key that could not be decoded.
+    #[inline]
+    pub(crate) const fn take_undecodable(&mut self) -> Option<SerdeError> {
+        self.undecodable.take()
     }
 
     /// Removes a store, to use it while others are used; [`Stores::put_back`] must follow.
