@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use kafka_wire::cluster::{Progress, TopicPartition};
 use kafka_wire::consumer::ReadToEnd;
-use kafka_wire::record::{OwnedRecords, Record, Records};
+use kafka_wire::record::{OwnedRecords, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
 
 use super::commit_times::CommitTimes;
 use super::end::Fatal;
+use super::input::{Input, is_mark};
 use super::place::{FoundChangelog, Place, Position, Span};
 use super::queue::{Head, Queue, QueuedBatch, Turn, UpTo, turn};
 use crate::error::ProcessError;
@@ -55,26 +56,6 @@ pub(super) struct Held {
     is_waiting: bool,
     /// The inputs without a committed offset, whose first records may be deleted before the task begins.
     unplaced: Vec<TopicPartition>,
-}
-
-/// One input of a task.
-struct Input {
-    partition: TopicPartition,
-    /// The place at which it goes on, and the committed one, to which a rollback goes back.
-    progress: Progress<Position>,
-    /// Number of partitions of the topic, if that must not change.
-    partitions: Option<i32>,
-    /// Whether the topic is one of the job's own, which is purged up to the committed offset.
-    is_internal: bool,
-    /// The end of a source partition, if it has one.
-    end: Option<Offset>,
-    has_ended: bool,
-    /// Offsets from the position to the end of the log, or of the bounded run, as of the last fetch.
-    lag: Option<i64>,
-    /// The end of the records that were processed within the transaction that wrote them: in the open one, and in the
-    /// one before, whose marker comes next.
-    own_end: Option<Offset>,
-    marked_end: Option<Offset>,
 }
 
 /// A changelog that is being read.
@@ -552,55 +533,5 @@ impl Held {
             Some(_) | None => Head::AtOnce,
         });
         self.queues[index].head = head;
-    }
-}
-
-/// Whether a record of an input is a mark.
-const fn is_mark(input: &Input, record: &Record<'_>) -> bool {
-    input.is_internal && record.key.is_none()
-}
-
-impl Input {
-    /// Whether the position is another one than the group has.
-    fn has_moved(&self) -> bool {
-        self.position() > self.progress.settled.offset
-    }
-
-    const fn place(&self) -> Position {
-        self.progress.position
-    }
-
-    /// The next offset to process.
-    const fn position(&self) -> Offset {
-        self.progress.position.offset
-    }
-
-    /// Moves the position forward.
-    fn move_to(&mut self, position: Position) {
-        if position.offset > self.position() {
-            self.progress.position = position;
-        }
-    }
-
-    /// The position, or the end of the input if that comes first: what lies behind it does not count.
-    fn reached(&self) -> Offset {
-        self.end.map_or(self.position(), |end| end.min(self.position()))
-    }
-
-    /// The part of a batch before the end of the input, and the offset after it. The end of a log lies between two
-    /// batches, but one that was chosen may lie within.
-    fn up_to_end<'r>(&self, records: Records<'r>, next: Offset) -> (Records<'r>, Offset) {
-        match self.end {
-            Some(end) if end < next => (records.before(end.0), end),
-            Some(_) | None => (records, next),
-        }
-    }
-
-    fn is_past_end(&self, position: Offset) -> bool {
-        self.end.is_some_and(|end| position >= end)
-    }
-
-    fn is_at_end(&self) -> bool {
-        !self.has_ended && self.is_past_end(self.position())
     }
 }

@@ -22,6 +22,7 @@ mod commit_times;
 mod end;
 mod globals;
 mod held;
+mod input;
 mod inspection;
 mod machine;
 mod membership;
