@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end};
+use conformance::writer::write;
 use conformance::{TestBroker, connect, eventually, on_both_brokers, on_every_broker, skip, test_on, within};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ExclusiveProducer, GroupOffsets, fetch_offsets};
@@ -14,7 +15,7 @@ use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 use kafka_wire::producer::{NewRecord, ProducerConfig, RunsOn, TopicHandle};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
-use processor::{App, Config, Raw, Topology, Utf8};
+use processor::{App, Config, Emit, Partitions, Raw, Topology, U64, Utf8};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{RealCluster, RealConfig};
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ test_on!(embedded_tv1, EmbeddedTv1, transactions_follow_each_other);
 test_on!(embedded_tv2, EmbeddedTv2, transactions_follow_each_other);
 test_on!(kafka_tv1, KafkaTv1, transactions_follow_each_other);
 test_on!(kafka_tv2, KafkaTv2, transactions_follow_each_other);
-on_both_brokers!(a_backlog_is_committed_once_an_interval);
+on_both_brokers!(a_backlog_is_committed_once_an_interval, a_shuffle_costs_no_commit_of_its_own);
 
 const PARTITIONS: i32 = 3;
 
@@ -279,4 +280,35 @@ async fn copy_backlog(bench: &Bench, application_id: &str, config: Config) -> (u
     let status = within("the backlog", Duration::from_secs(120), run).await.expect("the job runs to its end");
     assert_eq!((status.records_in, status.restarts), (BACKLOG as u64, 0));
     (status.commits, started.elapsed())
+}
+
+/// Records behind a shuffle are processed in the transaction that writes them, so each is out with one commit.
+async fn a_shuffle_costs_no_commit_of_its_own(broker: TestBroker) {
+    const RECORDS: u64 = 30;
+    let bench = Bench::new(&broker, "pacing", [1, 1]).await;
+    let mut job = Topology::builder(&bench.application_id);
+    let lines = job.stream(&bench.input, Utf8).key_by("by-line", Partitions(3), (Utf8, ()), |line| (line.value, ()));
+    lines.count("counts", Emit::EveryUpdate).to(&bench.output, Utf8, U64);
+    let job = job.build().expect("the topology is sound");
+    let running = App::new(job, bench.config()).start().await.expect("the job starts");
+    let input = TopicPartition::new(bench.input.as_str(), PartitionId(0));
+    let mut commits = 0;
+    for (number, line) in (0..RECORDS).zip(["a", "b", "c"].into_iter().cycle()) {
+        write(&bench.client, &input, &[line]).await;
+        let out = async || {
+            let out = read_to_end(&bench.client, &bench.output, ReadCommitted).await;
+            (out.len() as u64 > number).then_some(())
+        };
+        eventually("the count of a line", Duration::from_secs(60), out).await;
+        if number == 0 {
+            commits = running.status().commits;
+        }
+    }
+    let commits = running.status().commits - commits;
+    running.stop().await.expect("the job stops");
+    // A commit may come when a record is only in the first half of its way.
+    assert!(commits < RECORDS * 3 / 2, "{commits} commits for {RECORDS} records");
+    let out = read_to_end(&bench.client, &bench.output, ReadCommitted).await;
+    let counts: Vec<_> = out.into_iter().map(|record| record.value.unwrap_or_default()).collect();
+    assert_eq!(counts, (0..RECORDS).map(|number| (number / 3 + 1).to_be_bytes().to_vec()).collect::<Vec<_>>());
 }
