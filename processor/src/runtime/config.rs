@@ -76,7 +76,7 @@ pub struct Config {
     /// in the same transaction, with headers that describe the error. It must exist. `None`: as the topology says.
     pub dead_letters: Option<String>,
     /// `metadata.max.age.ms`: how often it is looked whether the topics that the job reads are there,
-    /// and have more partitions.
+    /// and have more partitions. New partitions of topics that it writes get records from then on.
     pub metadata_max_age: Duration,
     /// `start.timeout.ms`: how long a start waits for brokers that are down or moving.
     pub start_timeout: Duration,
