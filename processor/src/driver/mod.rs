@@ -71,7 +71,7 @@ use crate::output::{OutRecord, Route, SinkId, StoreId};
 use crate::task::{TaskId, TaskStatus};
 use crate::topology::{ResetPolicy, Topology};
 use crate::types::Window;
-use crate::worker::{End, Ends, Fatal, TaskReport};
+use crate::worker::{End, Ends, Fatal, MissingTopic, TaskReport};
 
 pub use clock::TestClock;
 pub use logs::TestRecord;
@@ -102,6 +102,7 @@ pub struct TestDriver {
     cluster: Cluster,
     slots: Vec<Slot>,
     policy: CommitPolicy,
+    missing_topic: MissingTopic,
     mark_interval_min: Duration,
     task_idle_max: Option<Duration>,
     clock: TestClock,
@@ -166,6 +167,7 @@ impl TestDriver {
             cluster,
             slots: Vec::new(),
             policy: CommitPolicy::default(),
+            missing_topic: MissingTopic::Warn,
             mark_interval_min: Duration::ZERO,
             task_idle_max: Some(Duration::ZERO),
             clock: TestClock::default(),

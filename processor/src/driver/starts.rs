@@ -8,7 +8,7 @@ use kafka_wire::types::TimestampMs;
 use super::TestDriver;
 use super::member::Member;
 use super::starter::Starter;
-use crate::worker::{End, ForeignOffsets, MissingTopic, Settings};
+use crate::worker::{End, ForeignOffsets, Settings};
 
 impl TestDriver {
     /// Starts a dead worker, or kills and restarts a live one: it takes up its transactional id and its membership.
@@ -42,7 +42,7 @@ impl TestDriver {
             purge_interval: self.purge_interval,
             inspection_interval: Duration::from_secs(5),
             discovery_interval: Some(self.discovery_interval),
-            missing_topic: MissingTopic::Warn,
+            missing_topic: self.missing_topic,
             foreign_offsets: ForeignOffsets::Refuse,
         };
         let place = (worker, slot.incarnation);

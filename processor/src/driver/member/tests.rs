@@ -15,7 +15,7 @@ use crate::topology::{StoppingOffsets, Topology};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
-use crate::worker::{End, Fatal, Life, Operation};
+use crate::worker::{End, Fatal, Life, MissingTopic, Operation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -450,6 +450,23 @@ fn a_bounded_run_fails_if_an_input_is_deleted_before_its_end() {
     driver.pipe("a", Some("k"), "v", 2_000);
     driver.settle();
     assert_eq!((driver.fatal(), driver.is_finished(), counts(&driver)), (None, true, vec![3]));
+}
+
+#[test]
+fn a_job_that_needs_its_inputs_ends_without_one_though_no_worker_has_it() {
+    let mut job = Topology::builder("job");
+    job.stream("in", Utf8).map(|line| line.value.to_owned()).to("out", Raw, Text);
+    let mut driver = TestDriver::unstarted(job.build().expect("a valid job"), &[]);
+    driver.missing_topic = MissingTopic::Fail;
+    driver.add_worker();
+    driver.settle();
+    driver.delete_topic("in");
+    driver.rebalance();
+    driver.settle();
+    assert_eq!(driver.fatal(), None);
+    assert_eq!(driver.status(), [], "the group has shared out nothing");
+    driver.advance_wall(20 * SECOND);
+    assert_eq!(driver.fatal(), Some(&Fatal::TopicDeleted { topic: "in".to_owned() }));
 }
 
 #[test]

@@ -22,12 +22,12 @@ use crate::worker::inspection::MissingTopic;
 
 impl Worker {
     pub(super) fn inspect(&mut self, now: Moment) {
-        let has_topics = self.tasks.len() > 0 || !self.unread.is_empty();
+        let has_topics = self.tasks.len() > 0 || self.untasked().next().is_some();
         if !has_topics || !self.inspection.begin_if_due(now, self.settings.inspection_interval) {
             return;
         }
         let of_tasks = self.tasks.ids().into_iter().flat_map(|id| self.topics_of(id));
-        let topics: BTreeSet<String> = of_tasks.chain(self.unread.iter().cloned()).collect();
+        let topics: BTreeSet<String> = of_tasks.chain(self.untasked().map(str::to_owned)).collect();
         let id = self.start(Operation::CountPartitions { topics: topics.iter().cloned().collect() });
         self.inspection.operation = Some(id);
         self.inspection.asked = topics;
@@ -51,7 +51,7 @@ impl Worker {
         }
         // A task that was taken over since the request has topics that were not requested.
         let asked = std::mem::take(&mut self.inspection.asked);
-        let inputs = ids.iter().flat_map(|id| self.sources_of(*id)).chain(self.unread.iter().cloned());
+        let inputs = ids.iter().flat_map(|id| self.sources_of(*id)).chain(self.untasked().map(str::to_owned));
         let inputs = inputs.filter(|topic| asked.contains(topic));
         let missing: Vec<_> = inputs.filter(|topic| !counts.contains_key(topic)).map(Str::from).collect();
         self.inspection.missing.handle_looked(now, missing);
@@ -67,6 +67,15 @@ impl Worker {
             (None, Some(topic), MissingTopic::Fail) => self.fail(Fatal::TopicDeleted { topic: topic.to_string() }),
             (None, _, _) => {}
         }
+    }
+
+    /// The inputs that are looked for although no task here may read them: those that a bounded run has not read to
+    /// their ends, and all if the job ends without one. The group shares out partitions of topics that are gone to
+    /// nobody, perhaps before the tasks have missed them.
+    fn untasked(&self) -> impl Iterator<Item = &str> {
+        let is_needed = self.settings.missing_topic == MissingTopic::Fail;
+        let needed = self.topology.external_sources().filter(move |_| is_needed).map(|source| &*source.topic);
+        self.unread.iter().map(String::as_str).chain(needed)
     }
 
     /// Whether every input of the job has an end.
