@@ -86,6 +86,8 @@ pub struct SettledBatch {
     pub slot: Slot,
     /// Bytes to release from the buffer.
     pub released_bytes: usize,
+    /// Offset of its first record, as far as the broker reported it.
+    pub base_offset: Option<Offset>,
     /// Offset of its last record, as far as the broker reported it.
     pub last_offset: Option<Offset>,
     /// Its memory, to be reused.
@@ -518,6 +520,7 @@ impl Outbox {
             is_as_sent: finished.failure.is_none() && found.is_some_and(|found| found.log_append_time_ms < 0),
             slot,
             released_bytes: finished.buffered_bytes,
+            base_offset: finished.base_offset,
             last_offset: finished.last_offset,
             bytes: finished.bytes,
             ends_batch: finished.ends_batch,

@@ -93,20 +93,18 @@ pub(super) struct Kept {
     pub(super) batches: Vec<KeptBatch>,
 }
 
-/// A batch that a leader has written, with the offset of its last record.
+/// A batch that a leader has written, with the offset of its first record.
 #[derive(Debug)]
 pub(super) struct KeptBatch {
     pub(super) slot: Slot,
-    pub(super) last_offset: Offset,
+    pub(super) base_offset: Offset,
     pub(super) bytes: Bytes,
 }
 
 impl KeptBatch {
     /// The batch as the leader has appended it.
     pub(super) fn in_log(self) -> Option<Batch> {
-        let sent = Batch::from_bytes(self.bytes).ok()?;
-        let base_offset = self.last_offset.0 - i64::from(sent.header.last_offset_delta);
-        Batch::from_bytes(with_base_offset(&sent.bytes(), base_offset, LeaderEpoch(-1))).ok()
+        Batch::from_bytes(with_base_offset(&self.bytes, self.base_offset.0, LeaderEpoch(-1))).ok()
     }
 }
 
@@ -241,10 +239,10 @@ impl Buffer {
     /// Keeps the memory of a settled batch, for the owner if it wants the batch, else for later ones.
     pub(super) fn keep(&mut self, settled: SettledBatch) {
         let Self { accumulator, kept, .. } = self;
-        let SettledBatch { slot, bytes, last_offset, is_as_sent, .. } = settled;
+        let SettledBatch { slot, bytes, base_offset, is_as_sent, .. } = settled;
         let is_wanted = |kept: &&mut Kept| is_as_sent && kept.topics.contains(&accumulator.topic_of(slot));
-        match (kept.as_mut().filter(is_wanted), last_offset) {
-            (Some(kept), Some(last_offset)) => kept.batches.push(KeptBatch { slot, last_offset, bytes }),
+        match (kept.as_mut().filter(is_wanted), base_offset) {
+            (Some(kept), Some(base_offset)) => kept.batches.push(KeptBatch { slot, base_offset, bytes }),
             _ => accumulator.recycle(bytes),
         }
     }

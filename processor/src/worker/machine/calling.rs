@@ -26,7 +26,7 @@ impl Worker {
     /// [`Worker::needs_outbox`], when it is woken, after each call of another method and at [`Worker::next_timeout`].
     pub fn resume_calls(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         // Between the answer to an abort and the roll-back there is no transaction, and the calls will be forgotten.
-        let has_transaction = self.commit.accepts_work() || self.is_draining || self.preparing.is_some();
+        let has_transaction = self.commit.accepts_work() || self.preparation.is_some();
         if !self.makes_calls() || !self.needs_outbox() || !has_transaction {
             return;
         }

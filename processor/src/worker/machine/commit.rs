@@ -1,8 +1,9 @@
 //! The end of a transaction, in all its forms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::record::Batch;
 use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
 use kafka_wire::wire::Str;
@@ -17,6 +18,20 @@ use crate::worker::end::End;
 use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 use crate::worker::place::{Place, Position};
+
+/// The work of the tasks for a commit, before its records are flushed.
+#[derive(Debug)]
+pub(super) enum Preparation {
+    /// It waits for the end of calls to the outside.
+    Calls,
+    /// The tasks in `committing` put out their results.
+    Tasks {
+        /// Index of the next one.
+        next: usize,
+    },
+    /// Tasks process what the stage before them has shuffled.
+    Shuffled(VecDeque<(TopicPartition, Batch)>),
+}
 
 impl Worker {
     /// Commits the open transaction as soon as possible, or begins one if there is work that needs it.
@@ -52,16 +67,13 @@ impl Worker {
         if let Some(ends) = self.source_ends.take() {
             self.pass_idle(now, &ends, outbox);
         }
-        if self.is_draining {
-            self.begin_preparing(now, outbox);
+        match self.preparation {
+            Some(Preparation::Calls) => self.begin_preparing(now, outbox),
+            Some(Preparation::Tasks { .. }) => self.prepare(outbox),
+            Some(Preparation::Shuffled(_)) => self.read_written(now, outbox),
+            None => {}
         }
-        if self.stages.is_reading() {
-            self.read_written(now, outbox);
-        }
-        if self.preparing.is_some() {
-            self.prepare(outbox);
-        }
-        while self.needs_outbox() && self.preparing.is_none() && !self.stages.is_reading() {
+        while self.needs_outbox() && self.preparation.is_none() {
             let Some(step) = self.commit.poll(now) else { return };
             match step {
                 Step::Flush => match self.doubts() {
@@ -102,8 +114,7 @@ impl Worker {
             self.source_ends = Some(if let Completion::SourceEnds(ends) = completion { ends } else { BTreeMap::new() });
             return;
         }
-        let is_preparing = self.is_draining || self.preparing.is_some() || self.stages.is_reading();
-        let is_between_steps = is_preparing || self.commit.accepts_work();
+        let is_between_steps = self.preparation.is_some() || self.commit.accepts_work();
         match completion {
             // The outbox has room again.
             Completion::Done => {}
@@ -112,7 +123,7 @@ impl Worker {
                 self.producer_end = Some(end);
                 self.commit.handle(Outcome::Fatal);
             }
-            Completion::Written(batches) => self.stages.take_written(batches),
+            Completion::Written(batches) => self.preparation = Some(Preparation::Shuffled(batches.into())),
             Completion::Transaction(outcome) => self.commit.handle(outcome),
             Completion::Offsets(offsets) => {
                 let (id, sequence) = (&self.settings.transactional_id, self.commit.sequence());
@@ -156,8 +167,8 @@ impl Worker {
 
     /// Begins to prepare the commit, once all calls to the outside have ended that its records have begun.
     fn begin_preparing(&mut self, now: Moment, outbox: &mut dyn Outbox) {
-        self.is_draining = self.tasks.calls().next().is_some();
-        if self.is_draining {
+        if self.tasks.calls().next().is_some() {
+            self.preparation = Some(Preparation::Calls);
             return;
         }
         self.committing_since = now;
@@ -175,9 +186,8 @@ impl Worker {
 
     /// Aborts the transaction, between two batches, or while a commit waits for calls or the tasks put out its results.
     pub(super) fn abandon(&mut self) {
-        let is_draining = std::mem::take(&mut self.is_draining);
-        let is_reading = self.stages.end();
-        if self.preparing.take().is_some() || is_draining || is_reading {
+        self.stages.end();
+        if self.preparation.take().is_some() {
             self.commit.handle(Outcome::MustAbort);
         } else {
             self.commit.request_abort();
@@ -186,8 +196,8 @@ impl Worker {
 
     /// Lets the tasks put out the results for a commit, with pauses while the outbox is full; then flushes.
     pub(super) fn prepare(&mut self, outbox: &mut dyn Outbox) {
-        while let Some(next) = self.preparing {
-            let Some(&id) = self.committing.get(next) else {
+        while let Some(Preparation::Tasks { next }) = &mut self.preparation {
+            let Some(&id) = self.committing.get(*next) else {
                 // The results of this commit have begun calls, of steps that nothing follows: they put nothing out.
                 if self.tasks.calls().next().is_some() {
                     return;
@@ -197,11 +207,11 @@ impl Worker {
                     self.failure.get_or_insert(failure);
                     return self.abandon();
                 }
-                self.preparing = None;
+                self.preparation = None;
                 self.start(if self.stages.has_next() { Operation::FlushShuffles } else { Operation::Flush });
                 return;
             };
-            self.preparing = Some(next + 1);
+            *next += 1;
             let Some(held) = self.tasks.get_mut(id) else { continue };
             if let Err(failure) = held.task.before_commit(outbox) {
                 return self.stumble(failure.into());

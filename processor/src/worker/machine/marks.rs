@@ -79,7 +79,7 @@ impl Worker {
     /// Lets outputs outside of Kafka end what they have begun, such as a file, with the last commit of a worker that
     /// stops. If they have anything to end, there is one, also without an open transaction.
     pub(super) fn end_outputs(&mut self, now: Moment, outbox: &mut dyn Outbox) {
-        let is_between_steps = self.commit.accepts_work() && self.preparing.is_none() && !self.is_draining;
+        let is_between_steps = self.commit.accepts_work() && self.preparation.is_none();
         if !self.is_stopping || self.has_ended_outputs || self.failure.is_some() || !is_between_steps {
             return;
         }

@@ -24,6 +24,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 use tracing::warn;
 
+use self::commit::Preparation;
 use self::discover::Discovery;
 use self::firsts::FirstLook;
 use self::marks::Marks;
@@ -103,10 +104,8 @@ pub struct Worker {
     /// The ends of sources that were looked up, but not passed to the tasks yet.
     source_ends: Option<BTreeMap<SourcePartitions, Offset>>,
     call_hub: Arc<CallHub>,
-    /// Whether a commit waits for the end of calls to the outside.
-    is_draining: bool,
-    /// While the tasks put out the results for a commit: index of the next one in `committing`.
-    preparing: Option<usize>,
+    /// The work of the tasks for a commit that has begun.
+    preparation: Option<Preparation>,
     stages: Stages,
     /// The operation on the transaction in progress: no records are taken meanwhile.
     transaction_operation: Option<OperationId>,
@@ -162,8 +161,7 @@ impl Worker {
             is_looking: false,
             source_ends: None,
             call_hub: Arc::default(),
-            is_draining: false,
-            preparing: None,
+            preparation: None,
             stages,
             transaction_operation: None,
             last_operation: 0,

@@ -13,7 +13,7 @@
 //! An attempt after an abort writes its shuffled records again, at other offsets. A record that the next attempt is to
 //! leave out is known by its offset, so for some time after an abort, shuffled records are fetched as committed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_wire::cluster::TopicPartition;
@@ -23,6 +23,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
 
 use super::Worker;
+use super::commit::Preparation;
 use crate::task::TaskId;
 use crate::topology::{SourceKind, SubTopologyId, Topology};
 use crate::worker::action::Action;
@@ -37,8 +38,6 @@ pub(super) struct Stages {
     of: Vec<usize>,
     /// The stage that is prepared; `None` while a commit takes all stages at once, and without one.
     current: Option<usize>,
-    /// Shuffled records of this stage, while the next one processes them.
-    written: Option<VecDeque<(TopicPartition, Batch)>>,
     /// Until then, commits take all stages at once.
     rests_until: Moment,
     buffer: Decompressed,
@@ -66,11 +65,6 @@ impl Stages {
         self.current.is_some()
     }
 
-    /// Whether tasks process what the stage before them has shuffled.
-    pub(super) const fn is_reading(&self) -> bool {
-        self.written.is_some()
-    }
-
     /// Whether the stage that is prepared is followed by another one.
     pub(super) fn has_next(&self) -> bool {
         self.current.is_some_and(|current| current < self.last())
@@ -81,15 +75,9 @@ impl Stages {
         self.current.is_none_or(|current| self.of[id.0] == current)
     }
 
-    /// Takes what the stage has shuffled.
-    pub(super) fn take_written(&mut self, written: Vec<(TopicPartition, Batch)>) {
-        self.written = Some(written.into());
-    }
-
-    /// Ends the commit. Returns whether tasks were processing what was shuffled.
-    pub(super) fn end(&mut self) -> bool {
+    /// Ends the commit.
+    pub(super) const fn end(&mut self) {
         self.current = None;
-        self.written.take().is_some()
     }
 
     /// Takes all stages at once for some time.
@@ -115,7 +103,7 @@ impl Worker {
     fn begin_stage(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         loop {
             let chosen = self.choose_committing(now);
-            self.preparing = Some(self.committing.len());
+            self.preparation = Some(Preparation::Tasks { next: self.committing.len() });
             // Tasks that have nothing to commit have shuffled nothing.
             if !chosen.is_empty() || !self.stages.has_next() {
                 self.committing.extend(chosen);
@@ -129,11 +117,10 @@ impl Worker {
     /// full; then prepares them.
     pub(super) fn read_written(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         while self.needs_outbox() {
-            let Some(written) = &mut self.stages.written else { return };
+            let Some(Preparation::Shuffled(written)) = &mut self.preparation else { return };
             match written.pop_front() {
                 Some((input, batch)) => self.process_written(now, input, &batch, outbox),
                 None => {
-                    self.stages.written = None;
                     self.stages.current = self.stages.current.map(|current| current + 1);
                     return self.begin_stage(now, outbox);
                 }
