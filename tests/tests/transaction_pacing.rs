@@ -7,7 +7,9 @@ use std::time::Duration;
 use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end};
 use conformance::writer::write;
-use conformance::{TestBroker, connect, eventually, on_both_brokers, on_every_broker, skip, test_on, within};
+use conformance::{
+    BrokerKind, TestBroker, connect, eventually, on_both_brokers, on_every_broker, skip, test_on, within,
+};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ExclusiveProducer, GroupOffsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
@@ -284,13 +286,32 @@ async fn copy_backlog(bench: &Bench, application_id: &str, config: Config) -> (u
 
 /// Records behind a shuffle are processed in the transaction that writes them, so each is out with one commit.
 async fn a_shuffle_costs_no_commit_of_its_own(broker: TestBroker) {
-    const RECORDS: u64 = 30;
     let bench = Bench::new(&broker, "pacing", [1, 1]).await;
+    let commits = count_lines_one_by_one(&bench, bench.config()).await;
+    // A commit may come when a record is only in the first half of its way.
+    assert!(commits < RECORDS * 3 / 2, "{commits} commits for {RECORDS} records");
+}
+
+/// Shuffled records are deleted after their commit. By then the job's consumer may still ask for them, because a broker
+/// answers the end of a transaction before it writes the markers that let consumers pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_deletes_what_it_may_still_ask_for() {
+    let delay = |config: &mut BrokerConfig| config.marker_delay = Duration::from_millis(50);
+    let broker = TestBroker::of_its_own(BrokerKind::EmbeddedTv2, delay, &[]).await.expect("a broker in this process");
+    let bench = Bench::new(&broker, "pacing", [1, 1]).await;
+    let mut config = bench.config();
+    config.set("repartition.purge.interval.ms", "0").expect("a known key");
+    count_lines_one_by_one(&bench, config).await;
+}
+
+/// Counts lines behind a shuffle. Each is written when the count of the one before it is out. Returns the number of
+/// transactions after the first line.
+async fn count_lines_one_by_one(bench: &Bench, config: Config) -> u64 {
     let mut job = Topology::builder(&bench.application_id);
     let lines = job.stream(&bench.input, Utf8).key_by("by-line", Partitions(3), (Utf8, ()), |line| (line.value, ()));
     lines.count("counts", Emit::EveryUpdate).to(&bench.output, Utf8, U64);
     let job = job.build().expect("the topology is sound");
-    let running = App::new(job, bench.config()).start().await.expect("the job starts");
+    let running = App::new(job, config).start().await.expect("the job starts");
     let input = TopicPartition::new(bench.input.as_str(), PartitionId(0));
     let mut commits = 0;
     for (number, line) in (0..RECORDS).zip(["a", "b", "c"].into_iter().cycle()) {
@@ -306,9 +327,11 @@ async fn a_shuffle_costs_no_commit_of_its_own(broker: TestBroker) {
     }
     let commits = running.status().commits - commits;
     running.stop().await.expect("the job stops");
-    // A commit may come when a record is only in the first half of its way.
-    assert!(commits < RECORDS * 3 / 2, "{commits} commits for {RECORDS} records");
     let out = read_to_end(&bench.client, &bench.output, ReadCommitted).await;
     let counts: Vec<_> = out.into_iter().map(|record| record.value.unwrap_or_default()).collect();
     assert_eq!(counts, (0..RECORDS).map(|number| (number / 3 + 1).to_be_bytes().to_vec()).collect::<Vec<_>>());
+    commits
 }
+
+/// The number of lines.
+const RECORDS: u64 = 30;

@@ -163,13 +163,27 @@ impl Assigned {
         (self.delivered >= 0).then_some(Offset(self.delivered))
     }
 
-    /// Fetches only what is wanted from now on, unless a fetch from before that is in flight or its data are parked.
-    /// The epoch of the records between is not known.
+    /// Fetches only what is wanted from now on, unless a fetch from before that is in flight or its data are parked,
+    /// or records below it may be of open transactions: since 3.8, a broker answers a `read_committed` fetch above the
+    /// last stable offset at once, with nothing (KAFKA-16452), so the consumer would ask in a hot loop.
     pub(super) fn pass_unwanted(&mut self) {
-        if self.position < self.wanted_from && self.parked_bytes == 0 && matches!(self.state, State::Fetchable(_)) {
+        let is_stable = self.watermarks.is_some_and(|ends| ends.last_stable_offset.0 >= self.wanted_from);
+        if is_stable && self.parked_bytes == 0 && matches!(self.state, State::Fetchable(_)) {
+            self.go_to_wanted();
+        }
+    }
+
+    /// Goes on at what is wanted. Returns `false` if that is not behind the position. The epoch of the records between
+    /// is not known.
+    pub(super) fn go_to_wanted(&mut self) -> bool {
+        let is_before = self.position < self.wanted_from;
+        if is_before {
             self.position = self.wanted_from;
             self.epochs = EpochHistory::default();
+            // That was about the position before.
+            self.is_refused = false;
         }
+        is_before
     }
 
     /// Fetches the data from `position` on again: as many bytes of them are not parked any more.

@@ -199,8 +199,10 @@ impl Fetcher {
         let (partition, offset) = (asked.partition.clone(), Offset(assigned.position));
         let is_known_elsewhere =
             self.named.as_ref().is_some_and(|named| named.hints.iter().any(|hint| hint.partition == partition));
+        let is_unwanted = code == ErrorCode::OFFSET_OUT_OF_RANGE && assigned.go_to_wanted();
         self.leave_replica(asked);
         match code {
+            _ if is_unwanted => self.fetch_again(now, asked),
             // A replica may have more or fewer records than the leader, whose answer is the one that counts.
             ErrorCode::OFFSET_OUT_OF_RANGE if !asked.is_from_leader => self.fetch_elsewhere(now, asked),
             ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH if is_known_elsewhere => {

@@ -87,6 +87,9 @@ impl Fetcher {
             ErrorCode::NONE if end_offset < 0 || epoch.0 < 0 => {
                 // The leader knows nothing of the epoch, and so cannot tell where the logs part.
                 assigned.is_refused = false;
+                if assigned.go_to_wanted() {
+                    return self.pass_check(now, asked);
+                }
                 self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
             }
             ErrorCode::NONE if assigned.epochs.parting(epoch, end_offset) < offset.0 => {
@@ -105,7 +108,7 @@ impl Fetcher {
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         assigned.checked = Some(asked.epoch);
         assigned.state = State::Fetchable(now);
-        if std::mem::take(&mut assigned.is_refused) {
+        if std::mem::take(&mut assigned.is_refused) && !assigned.go_to_wanted() {
             let (partition, offset) = (asked.partition.clone(), Offset(assigned.position));
             self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
         }

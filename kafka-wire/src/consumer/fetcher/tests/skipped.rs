@@ -55,12 +55,52 @@ fn the_next_fetch_begins_behind_with_an_unknown_epoch() {
 #[test]
 fn a_fetch_that_fails_is_repeated_behind() {
     let mut script = Script::reading(ConsumerConfig::default(), 5);
+    script.receive(holding(vec![]));
     let (_, ticket) = script.fetch();
     script.fetcher.skip_to(&tp(0), Offset(8));
     script.fetcher.handle_fetched(script.now, ticket, Err(FetchFailure::Unreachable));
     script.now = script.now + Duration::from_secs(5);
     script.fetcher.handle_refreshed(script.now);
     assert_eq!(goes_on_at(&mut script), (8, -1));
+}
+
+#[test]
+fn nothing_is_fetched_above_what_is_stable() {
+    let mut script = Script::reading(ConsumerConfig::default(), 5);
+    script.receive(PartitionData { high_watermark: 8, last_stable_offset: 5, ..holding(vec![]) });
+    script.fetcher.skip_to(&tp(0), Offset(8));
+    let (request, ticket) = script.fetch();
+    assert_eq!(request.topics[0].partitions[0].fetch_offset, 5);
+    script.answer(ticket, vec![holding(vec![batch_of(9, true, 5, 3), commit(9, 8)])]);
+    assert_eq!(delivered(&mut script.take()), []);
+    assert_eq!(goes_on_at(&mut script), (9, 3));
+}
+
+#[test]
+fn what_is_skipped_may_be_deleted_while_it_is_asked_for() {
+    let deleted = || PartitionData { error_code: ErrorCode::OFFSET_OUT_OF_RANGE.0, ..Default::default() };
+    for epoch in [-1, 3] {
+        let mut script = Script::new(ConsumerConfig::default());
+        script.fetcher.assign(tp(0), Offset(5), LeaderEpoch(epoch));
+        let (_, ticket) = script.fetch();
+        script.fetcher.skip_to(&tp(0), Offset(8));
+        script.answer(ticket, vec![deleted()]);
+        let (request, ticket) = script.fetch();
+        assert_eq!(request.topics[0].partitions[0].fetch_offset, 8);
+        script.answer(ticket, vec![holding(vec![commit(9, 8)])]);
+        assert_eq!(delivered(&mut script.take()), []);
+        assert_eq!(goes_on_at(&mut script), (9, 3), "nothing has to be checked");
+    }
+
+    let mut script = Script::reading(ConsumerConfig::default(), 5);
+    script.receive(holding(vec![batch(5, 3)]));
+    let (_, ticket) = script.fetch();
+    script.fetcher.skip_to(&tp(0), Offset(10));
+    script.answer(ticket, vec![deleted()]);
+    assert_eq!(goes_on_at(&mut script), (10, -1), "whatever has come before");
+    let mut fetched = script.take();
+    assert_eq!((delivered(&mut fetched), fetched.next_offset()), (vec![], Offset(10)));
+    assert_eq!(script.fetcher.position(&tp(0)), Some(Offset(10)));
 }
 
 #[test]

@@ -276,3 +276,16 @@ fn a_log_that_was_cut_is_told_from_records_that_were_deleted() {
         assert_eq!(next_fetch(&mut script), (30, -1));
     }
 }
+
+#[test]
+fn a_refused_position_that_is_skipped_since_is_no_error() {
+    for (epoch, end_offset) in [(2, 5), (-1, -1)] {
+        let mut script = reading_after_epoch_2(ConsumerConfig::default());
+        script.receive(out_of_range());
+        let (_, ticket) = check(&mut script);
+        script.fetcher.skip_to(&tp(0), Offset(8));
+        answer_check(&mut script, ticket, epoch, end_offset);
+        assert_eq!(next_fetch(&mut script), (8, -1));
+        assert!(script.fetcher.take().is_none());
+    }
+}
