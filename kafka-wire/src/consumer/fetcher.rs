@@ -247,7 +247,7 @@ impl Fetcher {
             let Some(assigned) = self.positions.current(&partition, assignment) else { continue };
             match item {
                 Ok(fetched) => {
-                    assigned.delivered = assigned.delivered.max(fetched.end_offset);
+                    assigned.delivered = fetched.end_offset.max(assigned.wanted_from);
                     assigned.parked_bytes -= fetched.size_bytes;
                     self.parked_bytes -= fetched.size_bytes;
                     return Some(Ok(fetched));

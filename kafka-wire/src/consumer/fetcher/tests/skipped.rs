@@ -104,6 +104,26 @@ fn what_is_skipped_may_be_deleted_while_it_is_asked_for() {
 }
 
 #[test]
+fn a_log_that_begins_anew_has_been_read_from_its_beginning() {
+    let config = ConsumerConfig { reset: ResetPolicy::Earliest, ..ConsumerConfig::default() };
+    let mut script = Script::reading(config, 50);
+    script.receive(holding(vec![batch(50, 3)]));
+    let new = Uuid([8; 16]);
+    script.cluster = cluster(new, &[1]);
+    assert_eq!(script.poll(), None, "the position belongs to the former topic");
+    let Some(FetcherAction::Lookup(lookup)) = script.poll() else { panic!("a look-up") };
+    script.fetcher.handle_lookup(script.now, &lookup, &[Looked::Found(Offset(0))]);
+    assert_eq!(delivered(&mut script.take()), [(50, 52)]);
+    let (_, ticket) = script.fetch();
+    let topic =
+        FetchableTopicResponse { topic_id: new, partitions: vec![holding(vec![batch(0, 5)])], ..Default::default() };
+    let response = FetchResponse { responses: vec![topic], ..Default::default() };
+    script.fetcher.handle_fetched(script.now, ticket, Ok((17, response)));
+    assert_eq!(delivered(&mut script.take()), [(0, 4)]);
+    assert_eq!(script.fetcher.position(&tp(0)), Some(Offset(5)));
+}
+
+#[test]
 fn what_lies_behind_already_is_left_alone() {
     let mut script = Script::reading(ConsumerConfig::default(), 5);
     script.fetcher.skip_to(&tp(0), Offset(3));
