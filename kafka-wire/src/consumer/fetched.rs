@@ -101,10 +101,13 @@ impl Fetched {
                 Ok(batch) => batch,
                 Err(cause) => return Some(Err(self.fail(cause))),
             };
-            // A fetch begins with the batch that holds the position; an earlier one should not be in it,
-            // and is not delivered.
+            // A fetch begins with the batch that holds the position, and earlier ones are there only if the reader has
+            // skipped them. Their markers are about batches behind them, too.
             if batch.header.next_offset() <= self.position {
-                continue;
+                match self.note_marker(&batch) {
+                    Ok(()) => continue,
+                    Err(cause) => return Some(Err(self.fail(cause))),
+                }
             }
             match self.is_visible(&batch) {
                 Ok(true) => return Some(Ok(self.deliver(batch))),
@@ -137,14 +140,19 @@ impl Fetched {
 
     fn is_visible(&mut self, batch: &Batch) -> Result<bool, RecordError> {
         if batch.header.is_control() {
-            if let Some(aborted) = &mut self.aborted {
-                aborted.handle_marker(batch)?;
-            }
+            self.note_marker(batch)?;
             return Ok(false);
         }
         let is_aborted = self.aborted.as_mut().is_some_and(|aborted| aborted.is_aborted(&batch.header));
         self.aborted_batch_count += u64::from(is_aborted);
         Ok(!is_aborted)
+    }
+
+    fn note_marker(&mut self, batch: &Batch) -> Result<(), RecordError> {
+        match &mut self.aborted {
+            Some(aborted) if batch.header.is_control() => aborted.handle_marker(batch),
+            _ => Ok(()),
+        }
     }
 
     fn deliver(&mut self, batch: Batch) -> FetchedBatch {

@@ -104,6 +104,19 @@ fn what_is_skipped_may_be_deleted_while_it_is_asked_for() {
 }
 
 #[test]
+fn a_marker_that_is_skipped_ends_its_transaction() {
+    let config = ConsumerConfig { isolation: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+    let mut script = Script::reading(config, 0);
+    let (_, ticket) = script.fetch();
+    script.fetcher.skip_to(&tp(0), Offset(4));
+    let records = vec![batch_of(9, true, 0, 3), abort(9, 3), batch_of(9, true, 4, 3), commit(9, 7)];
+    let aborted = AbortedTransaction { producer_id: 9, first_offset: 0, ..Default::default() };
+    let data = PartitionData { aborted_transactions: Some(vec![aborted]), ..holding(records) };
+    script.answer(ticket, vec![data]);
+    assert_eq!(delivered(&mut script.take()), [(4, 6)]);
+}
+
+#[test]
 fn a_log_that_begins_anew_has_been_read_from_its_beginning() {
     let config = ConsumerConfig { reset: ResetPolicy::Earliest, ..ConsumerConfig::default() };
     let mut script = Script::reading(config, 50);
