@@ -82,18 +82,23 @@ impl<A> LeaderRound<A> {
         let is_known = |partition: &TopicPartition| client.known_leader(partition).is_some();
         let unknown = open.iter().map(|(_, (partition, _))| partition).filter(|partition| !is_known(partition));
         let unknown: BTreeSet<Str> = unknown.map(|partition| partition.topic.clone()).collect();
-        if !unknown.is_empty() {
-            // A failure is told to those that wait.
-            drop(client.refresh_once(&unknown.into_iter().collect::<Vec<_>>()).await);
-        }
+        let refreshed = match unknown.is_empty() {
+            true => Ok(()),
+            false => client.refresh_once(&unknown.into_iter().collect::<Vec<_>>()).await,
+        };
         let waits = !open.iter().any(|(_, (partition, _))| is_known(partition));
         // All of them wait for leaders, or a missing topic, at the same time.
         let start = client.now();
         for (index, (partition, question)) in open {
-            let found = match client.known_leader(partition) {
-                Some(known) => Ok(known),
-                None if waits => client.leader_since(start, &partition.topic, partition.partition).await,
-                None => Err(without_leader(&client, partition)),
+            let found = match (client.known_leader(partition), &refreshed) {
+                (Some(known), _) => Ok(known),
+                // A leader that may be outdated is better than none, if no broker answers.
+                (None, Err(error)) => {
+                    let outdated = client.cluster().leader(&partition.topic, partition.partition);
+                    outdated.ok_or_else(|| MetadataError::Request(error.clone()))
+                }
+                (None, Ok(())) if waits => client.leader_since(start, &partition.topic, partition.partition).await,
+                (None, Ok(())) => Err(without_leader(&client, partition)),
             };
             match found {
                 Ok((leader, epoch)) => {

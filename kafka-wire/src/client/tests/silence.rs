@@ -3,6 +3,9 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::admin::OffsetSpec;
+use crate::cluster::TopicPartition;
+use crate::types::IsolationLevel;
 
 /// A broker of the cluster `hosts`, which leaves every question about metadata and coordinators without an answer while
 /// the flag is set.
@@ -95,4 +98,17 @@ async fn the_only_broker_has_the_whole_time() {
     let request = client.refresh(&[]).await;
     assert!(matches!(request, Err(RequestError::Unanswered { .. })), "{request:?}");
     assert_eq!(((client.now() - start).as_secs(), network.dials()), (30, 1), "its bootstrap address is its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_to_leaders_ends_in_time_while_no_broker_answers() {
+    let is_silent = Arc::default();
+    let network = Network::default().with("a", silent_while(&is_silent, &["a"]));
+    let client = network.client("a:9092").await.unwrap();
+    is_silent.store(true, Ordering::Relaxed);
+    let start = client.now();
+    let asked = [0, 1].map(|index| (TopicPartition::new("new", PartitionId(index)), OffsetSpec::Latest));
+    let outcome = client.list_offsets(&asked, IsolationLevel::ReadUncommitted).await;
+    assert!(matches!(outcome, Err(MetadataError::Request(_))), "{outcome:?}");
+    assert!((30..=32).contains(&(client.now() - start).as_secs()), "{:?}", client.now() - start);
 }
