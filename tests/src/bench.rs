@@ -47,6 +47,8 @@ impl Bench {
     pub fn config(&self) -> Config {
         let mut config = Config::new(&self.brokers);
         config.state_dir.clone_from(&self.state_dir);
+        // Far more often than by default, so that what is shuffled is deleted in every suite, also under faults.
+        config.set("repartition.purge.interval.ms", "500").expect("a known key");
         // A worker whose first connection takes longer starts over, which counts as a restart.
         for key in ["bootstrap.timeout.ms", "socket.connection.setup.timeout.ms"] {
             config.set(key, "30000").expect("a known key");

@@ -1,6 +1,6 @@
-//! Exactly-once, shown by processes that die: two processes of the example `wordcount` share a group, are killed with
-//! SIGKILL at random moments and started again, or hardly get any time, or lose their connections, while lines keep
-//! coming. The committed output must equal a plain count of the lines, as read by our reader and by Java's.
+//! Exactly-once, shown by processes that die: two processes of the example `wordcount` that share a group, or one, are
+//! killed with SIGKILL at random moments and started again, or hardly get any time, or lose their connections, while
+//! lines keep coming. The committed output must equal a plain count of the lines, as read by our reader and by Java's.
 //!
 //! Every run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
 
@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 on_every_broker!(updates_survive_twenty_kills);
 on_both_brokers!(
     closed_windows_survive_twenty_kills,
+    updates_survive_twenty_kills_of_the_only_process,
     updates_survive_processes_that_hardly_get_time,
     updates_survive_a_process_that_was_taken_for_dead,
     updates_survive_connections_that_are_cut,
@@ -41,6 +42,11 @@ async fn updates_survive_twenty_kills(broker: TestBroker) {
 
 async fn closed_windows_survive_twenty_kills(broker: TestBroker) {
     Run::start(&broker, Emit::Close).await.kill_and_audit().await;
+}
+
+/// A process that has the whole job commits what it has shuffled together with the results of that.
+async fn updates_survive_twenty_kills_of_the_only_process(broker: TestBroker) {
+    Run::start_with(&broker, Emit::Update, 1).await.kill_and_audit().await;
 }
 
 /// Each process gets a tenth of the time, in turns shorter than a session, for longer than one. Nothing of that is a
@@ -100,6 +106,10 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn start(broker: &'a TestBroker, emit: Emit) -> Self {
+        Self::start_with(broker, emit, PROCESSES).await
+    }
+
+    async fn start_with(broker: &'a TestBroker, emit: Emit, processes: usize) -> Self {
         let seed = seed();
         let client = connect(broker.bootstrap()).await;
         let (input, output) = (broker.unique("lines"), broker.unique("counts"));
@@ -109,7 +119,8 @@ impl<'a> Run<'a> {
         let application = broker.unique("wordcount");
         let temporary = std::env::temp_dir().join(&application);
         std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
-        let processes = start_processes(broker, [&input, &output, &application], emit, &temporary);
+        let start = || start_process(broker, [&input, &output, &application], emit, &temporary);
+        let processes = (0..processes).map(|_| start()).collect();
         let feeder = Feeder::start(&client, &input, seed).await;
         let tail = Tail::start(&client, &output, IsolationLevel::ReadCommitted).await;
         let rng = Rng::from_seed(seed);
@@ -214,7 +225,7 @@ impl<'a> Run<'a> {
     /// before the next kill, so that both a working job and one in the middle of a rebalance are hit.
     async fn kill_one(&mut self, kill: u32) -> Duration {
         sleep(Duration::from_millis(self.rng.below(1_500))).await;
-        let victim = usize::try_from(self.rng.below(PROCESSES as u64)).expect("a few");
+        let victim = usize::try_from(self.rng.below(self.processes.len() as u64)).expect("a few");
         self.processes[victim].kill();
         let killed = Instant::now();
         sleep(Duration::from_millis(self.rng.below(1_000))).await;
@@ -293,7 +304,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn start_processes(broker: &TestBroker, names: [&str; 3], emit: Emit, temporary: &Path) -> Vec<WordCount> {
+fn start_process(broker: &TestBroker, names: [&str; 3], emit: Emit, temporary: &Path) -> WordCount {
     let [input, output, application] = names;
     let window_ms = WINDOW_MS.to_string();
     let arguments = [
@@ -303,8 +314,10 @@ fn start_processes(broker: &TestBroker, names: [&str; 3], emit: Emit, temporary:
         ["--application-id", application],
         ["--emit", if emit == Emit::Close { "close" } else { "update" }],
         ["--window-ms", &window_ms],
+        // Far more often than by default.
+        ["-X", "repartition.purge.interval.ms=500"],
     ];
-    (0..PROCESSES).map(|_| WordCount::start(&arguments.concat(), temporary)).collect()
+    WordCount::start(&arguments.concat(), temporary)
 }
 
 /// Writes lines until it is told to finish, and counts them in the plainest way.

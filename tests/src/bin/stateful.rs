@@ -21,6 +21,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mut config = Config::new(&brokers);
+    config.set("repartition.purge.interval.ms", "500").expect("a known key");
     // Joins wait so long for the other input at the end of its log: the writer may be about to write it.
     config.set("max.task.idle.ms", "1000").expect("a known key");
     let mut running = JoinSet::new();
