@@ -51,6 +51,8 @@ pub(super) struct FoundPlace {
     pub(super) is_committed: bool,
     /// Whether a worker has committed that, and not the choice of the places at which inputs start.
     pub(super) is_of_worker: bool,
+    /// Whether it is that of the first record when somebody looked, of which no worker has committed anything.
+    pub(super) is_first: bool,
 }
 
 /// A changelog, as a take-over finds it.

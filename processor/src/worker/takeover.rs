@@ -25,7 +25,7 @@ use super::starts::{self, ForeignOffsets};
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
 use crate::output::StoreId;
-use crate::topology::{SourceSpec, StartingOffsets, SubTopology, Topology};
+use crate::topology::{ResetPolicy, SourceSpec, StartingOffsets, SubTopology, Topology};
 
 /// Tasks that are taken over together, and the progress of that.
 pub(super) struct Takeover {
@@ -181,16 +181,19 @@ impl Takeover {
                 Some(Some(committed)) => {
                     let metadata = OffsetMetadata::parse(&committed.metadata);
                     let is_start = metadata.as_ref().is_some_and(|metadata| metadata.transactional_id == starter);
+                    // With an end, that choice has a place also for an input that is read from its first record.
+                    let has_end = metadata.as_ref().is_some_and(|metadata| metadata.end.is_some());
+                    let is_first = is_start && has_end && begins_first(topology, input);
                     let watermark = metadata.and_then(|metadata| metadata.watermark);
                     let position = Position { offset: committed.offset, leader_epoch: committed.leader_epoch };
                     let place = Place { position, watermark, partitions: fixed_count(topology, &counts, input) };
-                    FoundPlace { place, is_committed: true, is_of_worker: !is_start }
+                    FoundPlace { place, is_committed: true, is_of_worker: !is_start, is_first }
                 }
                 Some(None) | None => {
                     let first = listed(input).first().copied().flatten().unwrap_or_default();
                     let (position, partitions) = (Position::unchecked(first), fixed_count(topology, &counts, input));
                     let place = Place { position, watermark: None, partitions };
-                    FoundPlace { place, is_committed: false, is_of_worker: false }
+                    FoundPlace { place, is_committed: false, is_of_worker: false, is_first: true }
                 }
             };
             let bounds = |(store, partition): (StoreId, TopicPartition)| {
@@ -314,6 +317,13 @@ fn changelogs<'t>(topology: &'t Topology, claim: &Claim) -> impl Iterator<Item =
 
 fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {
     &topology.sub_topologies()[claim.id.sub_topology.0]
+}
+
+/// Whether an input may be read from its first record. If the job says nothing, that is up to `auto.offset.reset`; with
+/// another policy, records from the chosen place on that are gone are passed over, as the policy would have it.
+fn begins_first(topology: &Topology, input: &TopicPartition) -> bool {
+    let start = topology.source(&input.topic).and_then(|source| source.extent.start.as_ref());
+    matches!(start, None | Some(StartingOffsets::Earliest | StartingOffsets::Committed(ResetPolicy::Earliest)))
 }
 
 /// The number of partitions of a topic that is its own changelog: its rows lie by partition.

@@ -403,6 +403,21 @@ fn a_task_that_has_waited_begins_at_the_first_record_that_is_left() {
 }
 
 #[test]
+fn a_place_that_was_chosen_long_ago_moves_to_the_first_record_that_is_left() {
+    let mut job = Topology::builder("job");
+    job.stream("orders", Utf8).bounded(StoppingOffsets::Latest).to("out", Raw, Utf8);
+    let mut driver = TestDriver::unstarted(job.build().expect("a valid job"), &[]);
+    ["a", "b", "c", "d"].into_iter().for_each(|order| driver.write_partition("orders", 0, None, order, 0));
+    driver.add_worker();
+    assert!(driver.choose(0), "the process looks for the offsets of the group");
+    while driver.choose(0) {}
+    driver.cluster.logs.delete("orders", PartitionId(0), Offset(2));
+    driver.settle();
+    let out: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    assert_eq!((out, driver.fatal(), driver.is_finished()), (vec!["c".to_owned(), "d".to_owned()], None, true));
+}
+
+#[test]
 fn each_commit_tells_the_end_that_was_chosen_for_the_job() {
     for (stop, chosen) in
         [(StoppingOffsets::Latest, Some(Offset(2))), (StoppingOffsets::offsets([("keys", 0, 2)]), None)]
@@ -450,6 +465,33 @@ fn a_bounded_run_fails_if_an_input_is_deleted_before_its_end() {
     driver.pipe("a", Some("k"), "v", 2_000);
     driver.settle();
     assert_eq!((driver.fatal(), driver.is_finished(), counts(&driver)), (None, true, vec![3]));
+}
+
+#[test]
+fn an_input_that_a_worker_has_read_after_it_was_given_back_may_be_deleted() {
+    let mut job = Topology::builder("job");
+    let [a, b] = [("a", 2), ("b", 1)].map(|(topic, end)| {
+        let ends = StoppingOffsets::offsets([(topic, 0, end), (topic, 1, end)]);
+        job.keyed_stream(topic, Utf8, Utf8).bounded(ends)
+    });
+    let counted = a.merge(b).window(Tumbling::of(10 * SECOND)).count("counts", Emit::OnClose);
+    counted.map(|count| *count.value).to("out", Utf8, U64);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("a", 2), ("b", 2)]);
+    let write = |driver: &mut TestDriver, topic| {
+        (0..2).for_each(|partition| driver.pipe_partition(topic, partition, Some("k"), "v", 1_000));
+        driver.settle();
+    };
+    write(&mut driver, "a");
+    let other = driver.add_worker();
+    driver.settle();
+    driver.stop_worker(other);
+    driver.settle();
+    write(&mut driver, "b");
+    driver.delete_topic("b");
+    driver.advance_wall(20 * SECOND);
+    assert_eq!((driver.fatal(), driver.is_finished()), (None, false));
+    write(&mut driver, "a");
+    assert_eq!((driver.fatal(), driver.is_finished(), counts(&driver)), (None, true, vec![3, 3]));
 }
 
 #[test]

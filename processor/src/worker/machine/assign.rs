@@ -166,9 +166,12 @@ impl Worker {
         let had_offset = positions.iter().any(|found| found.is_of_worker);
         let is_internal = |input: &TopicPartition| self.topology.source(&input.topic).is_some_and(is_internal);
         // Nobody deletes records of the job's own topics that are not committed.
-        let is_unplaced = |(input, found): &(&TopicPartition, &FoundPlace)| !found.is_committed && !is_internal(input);
-        let unplaced =
-            claim.inputs.iter().zip(&positions).filter(is_unplaced).map(|(input, _)| input.clone()).collect();
+        let is_unplaced = |(input, found): &(&TopicPartition, &FoundPlace)| found.is_first && !is_internal(input);
+        let unplaced = claim.inputs.iter().zip(&positions).filter(is_unplaced);
+        // What the take-over has found itself is new, unless the task has to wait.
+        let old: Vec<_> =
+            unplaced.clone().filter(|(_, found)| found.is_committed).map(|(input, _)| input.clone()).collect();
+        let unplaced: Vec<_> = unplaced.map(|(input, _)| input.clone()).collect();
         let place = |(input, found): (TopicPartition, FoundPlace)| {
             let is_internal = is_internal(&input);
             (input, found.place, is_internal)
@@ -179,9 +182,8 @@ impl Worker {
             held.release();
         }
         let is_restored = held.is_restored();
-        if !is_restored {
-            held.set_unplaced(unplaced);
-        }
+        held.set_unplaced(if is_restored { old } else { unplaced });
+        self.unread.retain(|input| !held.task.inputs().contains(input));
         self.tasks.insert(held);
         self.note_task_count(now, claim.id.sub_topology, task_count);
         if is_restored {
@@ -243,7 +245,7 @@ impl Worker {
         for id in dropped {
             let Some(held) = self.tasks.remove(id) else { continue };
             self.first_looks.retain(|look| look.task != id);
-            let unread: Vec<_> = self.unread_by(&held).map(str::to_owned).collect();
+            let unread: Vec<_> = self.unread_by(&held).cloned().collect();
             self.unread.extend(unread);
             // A worker that stops may commit between two assignments. The changelogs in that transaction come behind
             // those of the next owner, and with the new generation nobody would refuse it.

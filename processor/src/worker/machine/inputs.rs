@@ -75,7 +75,7 @@ impl Worker {
     fn untasked(&self) -> impl Iterator<Item = &str> {
         let is_needed = self.settings.missing_topic == MissingTopic::Fail;
         let needed = self.topology.external_sources().filter(move |_| is_needed).map(|source| &*source.topic);
-        self.unread.iter().map(String::as_str).chain(needed)
+        self.unread.iter().map(|input| &*input.topic).chain(needed)
     }
 
     /// Whether every input of the job has an end.
@@ -88,15 +88,16 @@ impl Worker {
     /// Whether a task has not come to the end of this topic, be it one that the worker holds no more: the group shares
     /// out partitions of topics that are gone to nobody.
     fn is_unread(&self, topic: &str) -> bool {
-        self.unread.contains(topic) || self.tasks.iter().any(|held| self.unread_by(held).any(|unread| unread == topic))
+        let held = self.tasks.iter().flat_map(|held| self.unread_by(held));
+        self.unread.iter().chain(held).any(|unread| &*unread.topic == topic)
     }
 
-    /// The topics of a task of which it has not read everything up to their ends.
-    pub(super) fn unread_by<'h>(&self, held: &'h Held) -> impl Iterator<Item = &'h str> {
+    /// The inputs of a task that it has not read up to their ends.
+    pub(super) fn unread_by<'h>(&self, held: &'h Held) -> impl Iterator<Item = &'h TopicPartition> {
         let end = |input: &TopicPartition| self.ends.as_ref().and_then(|ends| end_of(ends, input));
         let is_before_end =
             move |(input, position): &(&TopicPartition, _)| end(input).is_some_and(|end| *position < end);
-        held.positions().filter(is_before_end).map(|(input, _)| &*input.topic)
+        held.positions().filter(is_before_end).map(|(input, _)| input)
     }
 
     /// Lets event time wait no longer for inputs that are gone, and for upstream tasks that were there for their sake.

@@ -129,8 +129,8 @@ pub struct Worker {
     queue_timeout: Option<Moment>,
     purged: Moment,
     inspection: Inspection,
-    /// The inputs that tasks which have gone had not read up to their ends.
-    unread: BTreeSet<String>,
+    /// The inputs that tasks which have gone had not read up to their ends. Another worker may have done so since.
+    unread: BTreeSet<TopicPartition>,
     discovery: Discovery,
     second_looks: Vec<SecondLook>,
     first_looks: Vec<FirstLook>,
