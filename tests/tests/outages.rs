@@ -221,6 +221,8 @@ async fn writers_without_every_acknowledgement_lose_and_double_only_what_they_ma
                 24 => fixture.proxy.cut(),
                 // Longer than a client takes to connect again.
                 15 => sleep(Duration::from_millis(100)).await,
+                // Some of them arrive before the next cut.
+                20 => sleep(Duration::from_millis(20)).await,
                 _ => {}
             }
             deliveries.push((number.to_string(), fixture.send(&producer, &number.to_string()).await));

@@ -188,8 +188,7 @@ impl fmt::Display for Fatal {
             ),
             Self::UnreadDeleted { topic } => write!(
                 f,
-                "topic {topic} was deleted before the bounded run had read it to its end, as far as this process knows; unless \
-                 another one has read the rest, create it again, and start the run again"
+                "topic {topic} was deleted before this process knew that it is read to its end; create it again, and start the run again"
             ),
             Self::TopicDeleted { topic } => write!(
                 f,

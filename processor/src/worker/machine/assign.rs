@@ -168,7 +168,7 @@ impl Worker {
         // Nobody deletes records of the job's own topics that are not committed.
         let is_unplaced = |(input, found): &(&TopicPartition, &FoundPlace)| found.is_first && !is_internal(input);
         let unplaced = claim.inputs.iter().zip(&positions).filter(is_unplaced);
-        // What the take-over has found itself is new, unless the task has to wait.
+        // A take-over has just looked for those without an offset, so they may change only if the task has to wait.
         let old: Vec<_> =
             unplaced.clone().filter(|(_, found)| found.is_committed).map(|(input, _)| input.clone()).collect();
         let unplaced: Vec<_> = unplaced.map(|(input, _)| input.clone()).collect();
