@@ -23,6 +23,11 @@ impl Backoff {
         Self { min, max, failures: 0, rng }
     }
 
+    /// With no pause above `max`, or above the first one if that is longer.
+    pub(super) fn up_to(self, max: Duration) -> Self {
+        Self { max: self.max.min(max.max(self.min)), ..self }
+    }
+
     /// Counts a failure and returns the pause after it.
     pub fn next_pause(&mut self) -> Duration {
         let doubled = self.min.saturating_mul(1 << self.failures.min(20)).min(self.max);
@@ -57,5 +62,16 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_pause() <= Duration::from_millis(120));
+    }
+
+    #[test]
+    fn a_lower_maximum_leaves_the_first_pause_as_it_is() {
+        let [short, long] = [100, 400].map(Duration::from_millis);
+        for (min, expected) in [(short, Duration::from_millis(200)), (long, long)] {
+            let backoff = Backoff::new(min, Duration::from_secs(1), Rng::from_seed(1));
+            let mut backoff = backoff.up_to(Duration::from_millis(200));
+            let longest = (0..100).map(|_| backoff.next_pause()).max().unwrap();
+            assert_eq!(longest, expected);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Look-up of the coordinators of groups and transactions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::lock::lock;
 use super::{Client, CoordinatorError};
@@ -29,6 +30,7 @@ impl Client {
         }
         let deadline = self.now() + self.config().request_timeout;
         let mut backoff = self.backoff();
+        let mut backoff_until_there = self.backoff().up_to(PAUSE_UNTIL_THERE_MAX);
         loop {
             let error = match self.find_coordinator(kind, &key).await {
                 Ok(id) => {
@@ -42,6 +44,7 @@ impl Client {
                 return Err(error);
             }
             tracing::debug!(%kind, key = %key, %error, "coordinator: trying again");
+            let backoff = if error.is_not_there_yet() { &mut backoff_until_there } else { &mut backoff };
             tokio::time::sleep(backoff.next_pause()).await;
         }
     }
@@ -90,7 +93,17 @@ impl CoordinatorError {
     pub const fn is_permanent(&self) -> bool {
         !self.is_retriable()
     }
+
+    /// Whether the cluster is making the coordinator's topic, or a broker is about to coordinate.
+    fn is_not_there_yet(&self) -> bool {
+        let Self::Refused { code, .. } = self else { return false };
+        matches!(*code, ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)
+    }
 }
+
+/// Longest pause while a coordinator is not there yet, which takes a second or two: the first start of a program on a
+/// new cluster waits for it.
+const PAUSE_UNTIL_THERE_MAX: Duration = Duration::from_millis(200);
 
 /// A request for one key, of which v4 and later take a list (KIP-699).
 fn question(kind: CoordinatorKind, key: Str) -> impl Fn(i16) -> FindCoordinatorRequest + Send + Sync + 'static {

@@ -17,6 +17,8 @@ pub(super) struct LeaderRound<A> {
     first_version: i16,
     deadline: Moment,
     backoff: Backoff,
+    /// Number of open queries before the last pause.
+    open_before: usize,
 }
 
 /// A request to one leader, and the queries that it answers.
@@ -35,6 +37,7 @@ impl<A> LeaderRound<A> {
             first_version: 0,
             deadline: client.now() + client.config().request_timeout,
             backoff: client.backoff(),
+            open_before: usize::MAX,
         }
     }
 
@@ -178,6 +181,10 @@ impl<A> LeaderRound<A> {
         }
         if self.client.now() >= self.deadline {
             return false;
+        }
+        // Brokers make the logs of a new topic one after the other, so that each round finds more of them.
+        if open < std::mem::replace(&mut self.open_before, open) {
+            self.backoff.reset();
         }
         tokio::time::sleep(self.backoff.next_pause()).await;
         true

@@ -7,7 +7,9 @@ use crate::admin::{GroupFilter, NewTopic, OffsetSpec};
 use crate::cluster::TopicPartition;
 use crate::protocol::create_topics::{CreatableTopicResult, CreateTopicsResponse};
 use crate::protocol::list_groups::{ListGroupsResponse, ListedGroup};
-use crate::protocol::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse};
+use crate::protocol::list_offsets::{
+    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
 use crate::types::{IsolationLevel, Offset};
 
 fn created(error_code: i16, version: i16) -> Act {
@@ -174,4 +176,70 @@ async fn a_partition_without_a_leader_does_not_hold_up_the_reset_of_another() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(consumer.position(&good), Some(Offset(5)));
     assert_eq!(consumer.position(&bad), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_is_found_soon_after_it_is_there() {
+    for millis in [1_200, 2_000, 3_000] {
+        let (created_after, since) = (Duration::from_millis(millis), tokio::time::Instant::now());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let host = broker(&["a"], move |_, version, _, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let is_there = since.elapsed() >= created_after;
+            let code = if is_there { ErrorCode::NONE } else { ErrorCode::COORDINATOR_NOT_AVAILABLE };
+            let (host, error_code) = (Str::from("a"), code.0);
+            let found = Coordinator { node_id: 1, host, port: 9092, error_code, ..Default::default() };
+            answer(&FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }, version)
+        });
+        let client = Network::default().with("a", host).client("a:9092").await.unwrap();
+        client.coordinator(CoordinatorKind::Transaction, "x").await.unwrap();
+        let took = since.elapsed();
+        assert!(took <= created_after + Duration::from_millis(200), "{took:?} for {created_after:?}");
+        let asked = asked.load(Ordering::Relaxed);
+        assert!(asked <= 25, "{asked} requests in {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_that_come_one_after_the_other_are_asked_as_they_come() {
+    const PARTITIONS: i32 = 20;
+    let rounds = AtomicUsize::new(0);
+    let script: Script = Arc::new(move |api, version, _, mut body| match api {
+        ApiKey::ApiVersions => versions(version),
+        ApiKey::Metadata => {
+            let mut response = described(&["a"]);
+            let led = |partition_index| MetadataResponsePartition {
+                partition_index,
+                leader_id: 1,
+                leader_epoch: 7,
+                ..Default::default()
+            };
+            response.topics[0].partitions = (0..PARTITIONS).map(led).collect();
+            answer(&response, version)
+        }
+        _ => {
+            let asked = ListOffsetsRequest::decode(&mut body, version).unwrap();
+            let there = i32::try_from(rounds.fetch_add(1, Ordering::Relaxed)).unwrap();
+            let outcome = |partition_index| ListOffsetsPartitionResponse {
+                partition_index,
+                error_code: if partition_index < there { 0 } else { ErrorCode::NOT_LEADER_OR_FOLLOWER.0 },
+                offset: 5,
+                leader_epoch: 7,
+                ..Default::default()
+            };
+            let partitions = asked.topics[0].partitions.iter().map(|asked| outcome(asked.partition_index)).collect();
+            let topic = ListOffsetsTopicResponse { name: Str::from("t"), partitions };
+            answer(&ListOffsetsResponse { topics: vec![topic], ..Default::default() }, version)
+        }
+    });
+    let client = Network::default().with("a", Host::Broker(script)).client("a:9092").await.unwrap();
+    let before = client.now();
+    let asked = |index| (TopicPartition::new("t", PartitionId(index)), OffsetSpec::Earliest);
+    let asked: Vec<_> = (0..PARTITIONS).map(asked).collect();
+    let found = client.list_offsets(&asked, IsolationLevel::ReadUncommitted).await.unwrap();
+    assert_eq!(found.len(), asked.len());
+    let took = client.now() - before;
+    // A pause of 50 ms for each, give or take a fifth.
+    assert!(took <= Duration::from_millis(1_300), "{took:?}");
 }
