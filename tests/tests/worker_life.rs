@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conformance::bench::{Bench, until};
 use conformance::reader::{create_topic, read_to_end, until_stable};
-use conformance::{TestBroker, connect, eventually, on_both_brokers, reserve_port, within};
+use conformance::{TestBroker, connect, eventually, on_both_brokers, reserve_port, skip, within};
 use kafka_wire::client::{CallOptions, Client, GroupMember, Lane, Node, commit_offsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
@@ -15,9 +15,10 @@ use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePar
 use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
-use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::{App, Config, Emit, Partitions, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::fault::{Action, Rule};
+use testkit::real::{RealConfig, RealKafka};
 use tokio::time::{Instant, timeout};
 
 on_both_brokers!(
@@ -30,6 +31,30 @@ on_both_brokers!(
     an_input_that_is_deleted_holds_event_time_back_no_longer,
     partitions_that_outputs_gain_are_written_to,
 );
+
+/// A broker makes the logs of new partitions one after the other, and workers need the coordinators first.
+#[tokio::test]
+async fn a_new_cluster_makes_the_coordinators_topics_before_those_of_the_job() {
+    let node = match RealKafka::start(RealConfig::default()).await {
+        Ok(node) => node,
+        Err(unavailable) => return skip("the start on a new cluster", &unavailable.to_string()),
+    };
+    let client = connect(node.bootstrap()).await;
+    create_topic(&client, "input", 8).await;
+    create_topic(&client, "output", 1).await;
+    let mut job = Topology::builder("first-job");
+    let words = job.stream("input", Utf8).key_by("by-word", Partitions(8), (Utf8, ()), |word| (word.value, ()));
+    words.count("counts", Emit::OnUpdate).to("output", Utf8, U64);
+    let mut config = Config::new(node.bootstrap());
+    config.state_dir = std::env::temp_dir().join("waterwheel-worker-life");
+    let running = App::new(job.build().expect("the topology is sound"), config).start().await.expect("the job starts");
+    let running = until(running, "all tasks", |running| running.status().tasks == 16).await;
+    running.stop().await.expect("the job stops");
+    let log = node.log();
+    let first = |topic: &str| log.find(&format!("Created log for partition {topic}")).expect("its logs are there");
+    let of_job = first("first-job-by-word-repartition").min(first("first-job-counts-changelog"));
+    assert!(first("__transaction_state") < of_job && first("__consumer_offsets") < of_job, "{log}");
+}
 
 async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
     let bench = Bench::new(&broker, "worker-life", [4, 1]).await;

@@ -68,13 +68,14 @@ impl App {
             Some(topic) => topology.with_dead_letters(topic),
             None => topology,
         };
-        let Prepared { topology: found, ends } = start::prepare(&topology, &config, is_bounded).await?;
         let instance = instance(&config, topology.application_id());
+        let transactional_id = |index| format!("{}-{}-{index}", topology.application_id(), instance.id());
+        let ids: Vec<Str> = (0..config.workers).map(transactional_id).map(Str::from).collect();
+        let Prepared { topology: found, ends } = start::prepare(&topology, &config, &ids, is_bounded).await?;
         let topology = Arc::new(found.unwrap_or(topology));
         let config = Arc::new(config);
         let mut slots = Vec::new();
-        for index in 0..config.workers {
-            let id = Str::from(format!("{}-{}-{index}", topology.application_id(), instance.id()));
+        for (index, id) in ids.into_iter().enumerate() {
             let spec = Spec {
                 topology: Arc::clone(&topology),
                 config: Arc::clone(&config),

@@ -32,9 +32,8 @@ pub(super) async fn matching(client: &Client, topology: &Topology) -> Result<Opt
     Ok(found)
 }
 
-/// Checks that source and sink topics exist, and creates the missing repartition and changelog topics. Returns the
-/// numbers of the sources' partitions.
-pub(super) async fn prepare(
+/// Checks that source and sink topics exist. Returns the numbers of the sources' partitions.
+pub(super) async fn check(
     client: &Client,
     topology: &Topology,
     config: &Config,
@@ -52,7 +51,17 @@ pub(super) async fn prepare(
     for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
         existing(client, &sink.topic, config).await?;
     }
-    let own = own_topics(topology, &partitions, config);
+    Ok(partitions)
+}
+
+/// Creates the missing repartition and changelog topics for sources with these numbers of partitions.
+pub(super) async fn create_own(
+    client: &Client,
+    topology: &Topology,
+    partitions: &BTreeMap<String, i32>,
+    config: &Config,
+) -> Result<(), Obstacle> {
+    let own = own_topics(topology, partitions, config);
     for (topic, outcome) in create(client, &own).await? {
         match outcome {
             Ok(()) => {}
@@ -70,7 +79,7 @@ pub(super) async fn prepare(
             return Err(differs(topology, &topic.name, found, expected).into());
         }
     }
-    Ok(partitions)
+    Ok(())
 }
 
 /// Checks that the topics that are changelogs of tables are compacted.
