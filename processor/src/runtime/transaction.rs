@@ -63,6 +63,9 @@ impl Transaction {
             ErrorPolicy::Fail => BTreeMap::new(),
             ErrorPolicy::Skip => limits::look_up(client, topology).await?,
         };
+        // One request for all: what it cannot tell is asked for each below.
+        let names: Vec<Str> = topology.sinks().iter().map(|sink| Str::from(sink.topic.as_str())).collect();
+        let _ = client.metadata(&names).await;
         let (mut sinks, mut shuffles) = (Vec::new(), Vec::new());
         for sink in topology.sinks() {
             let topic = producer.topic(&sink.topic).await.map_err(|error| error.end())?;
