@@ -1,6 +1,6 @@
 //! The registry's REST interface, and a memory of its answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,8 @@ const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 const NOT_FOUND: [i64; 4] = [404, 40_401, 40_402, SCHEMA_NOT_FOUND];
 /// The one of them that says that the registry has been asked, and has no such schema.
 pub(super) const SCHEMA_NOT_FOUND: i64 = 40_403;
+/// Those that say, of a question that counts deleted schemas, that a subject or a version is gone for good.
+pub(super) const GONE: [i64; 2] = [40_401, 40_402];
 
 /// A schema registry. Clones share the connections and what was learned.
 #[derive(Clone)]
@@ -167,39 +169,47 @@ impl SchemaRegistry {
     /// # Errors
     /// As for [`Self::schema`].
     pub fn version(&self, subject: &str, version: i32) -> Result<RegisteredSchema, RegistryError> {
-        self.inner.ask(&format!("/subjects/{}/versions/{version}", escaped(subject)), None)
+        self.inner.ask(&path_of(subject, version), None)
     }
 
-    /// The texts of all schemas that a schema refers to, and of those that they refer to, each once, in no particular
-    /// order.
+    /// The texts of all schemas that a schema refers to, and of those that they refer to, each behind those that it
+    /// refers to itself. Of two versions of a type, the one counts that is met first, and schemas count that were
+    /// deleted under their subject: both as in Java's client, which has written the records so.
     ///
     /// # Errors
     /// As for [`Self::schema`]; and if there are more than 256, or they are larger than 1 MiB together with the schema.
     pub fn references(&self, schema: &RegisteredSchema) -> Result<Vec<String>, RegistryError> {
-        let mut texts: Vec<String> = Vec::new();
-        let (mut seen, mut bytes) = (Vec::new(), schema.schema.len());
-        let mut open: Vec<SchemaReference> = schema.references.clone();
-        while let Some(reference) = open.pop() {
-            if seen.contains(&reference) {
+        enum Next {
+            LookUp(SchemaReference),
+            Take(String),
+        }
+        let last_first = |references: Vec<SchemaReference>| references.into_iter().rev().map(Next::LookUp);
+        let (mut texts, mut names, mut bytes) = (Vec::new(), HashSet::new(), schema.schema.len());
+        let mut open: Vec<Next> = last_first(schema.references.clone()).collect();
+        while let Some(next) = open.pop() {
+            let reference = match next {
+                Next::Take(text) => {
+                    texts.push(text);
+                    continue;
+                }
+                Next::LookUp(reference) => reference,
+            };
+            if !names.insert(reference.name) {
                 continue;
             }
-            if seen.len() == REFERENCES_MAX || open.len() > MENTIONS_MAX {
+            if names.len() > REFERENCES_MAX || open.len() > MENTIONS_MAX {
                 return Err(RegistryError::TooLarge(format!("a schema refers to more than {REFERENCES_MAX} others")));
             }
-            let other = self.version(&reference.subject, reference.version)?;
+            let path = format!("{}?deleted=true", path_of(&reference.subject, reference.version));
+            let other: RegisteredSchema = self.inner.ask(&path, None)?;
             bytes += other.schema.len();
             if bytes > TEXTS_MAX_BYTES {
-                break;
+                let limit = TEXTS_MAX_BYTES >> 20;
+                let what = format!("a schema and those that it refers to are larger than {limit} MiB");
+                return Err(RegistryError::TooLarge(what));
             }
-            open.extend(other.references);
-            texts.push(other.schema);
-            seen.push(reference);
-        }
-        if bytes > TEXTS_MAX_BYTES {
-            let limit = TEXTS_MAX_BYTES >> 20;
-            return Err(RegistryError::TooLarge(format!(
-                "a schema and those that it refers to are larger than {limit} MiB"
-            )));
+            open.push(Next::Take(other.schema));
+            open.extend(last_first(other.references));
         }
         Ok(texts)
     }
@@ -226,6 +236,10 @@ impl SchemaRegistry {
         lock(&self.inner.ids).insert(key, id);
         Ok(id)
     }
+}
+
+fn path_of(subject: &str, version: i32) -> String {
+    format!("/subjects/{}/versions/{version}", escaped(subject))
 }
 
 impl fmt::Debug for SchemaRegistry {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 #[cfg(feature = "avro")]
-use super::client::{RegistryError, SCHEMA_NOT_FOUND};
+use super::client::{GONE, RegistryError, SCHEMA_NOT_FOUND};
 use super::client::{SchemaRegistry, SchemaType};
 use super::wire;
 
@@ -170,7 +170,10 @@ impl<T> RegisteredAvro<T> {
         if schema.schema_type != SchemaType::Avro {
             return Err(SerdeError::Custom(format!("schema {id} is {:?}, not Avro", schema.schema_type)));
         }
-        let others = registry.references(&schema)?;
+        let others = registry.references(&schema).map_err(|error| match error {
+            RegistryError::Refused { code, .. } if GONE.contains(&code) => SerdeError::Custom(error.to_string()),
+            error => error.into(),
+        })?;
         let (writer, others) = crate::avro::foreign::parse(&schema.schema, &others)?;
         let resolver = Arc::new(self.codec.resolver(&writer, &others)?);
         Ok(Arc::clone(resolvers().entry(id).or_insert(resolver)))

@@ -26,6 +26,8 @@ struct State {
     versions: Vec<(String, usize)>,
     /// The requests: method, path, `Authorization`.
     requests: Vec<(String, String, Option<String>)>,
+    /// Subjects whose versions are deleted, and whether that is for good.
+    deleted: Vec<(String, bool)>,
     /// Answers given in place of the right ones.
     failing: Option<(u16, String)>,
 }
@@ -78,6 +80,7 @@ impl State {
         if let Some(failing) = &self.failing {
             return failing.clone();
         }
+        let (path, shows_deleted) = path.strip_suffix("?deleted=true").map_or((path, false), |path| (path, true));
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         match (method, parts.as_slice()) {
             ("GET", ["schemas", "ids", id]) => match id.parse::<usize>().ok().and_then(|id| self.schemas.get(id - 1)) {
@@ -87,7 +90,9 @@ impl State {
             ("GET", ["subjects", subject, "versions", version]) => {
                 let mut of_subject = self.versions.iter().filter(|(known, _)| known == subject);
                 let version: usize = version.parse().expect("a number");
-                match of_subject.nth(version - 1) {
+                let is_hidden =
+                    self.deleted.iter().any(|(of, for_good)| of == subject && (*for_good || !shows_deleted));
+                match of_subject.nth(version - 1).filter(|_| !is_hidden) {
                     Some((_, number)) => (200, self.schemas[number - 1].to_string()),
                     None => (404, r#"{"error_code":40402,"message":"Version not found."}"#.to_owned()),
                 }
@@ -266,7 +271,46 @@ fn schemas_that_a_schema_uses_are_looked_up() {
     let format = double.registry().avro::<Order>("orders-value", ORDER).expect("a schema");
     let bytes = [&[0][..], &id.to_be_bytes(), &[14, 2, b'x']].concat();
     assert_eq!(format.decode(&bytes), Ok(Order { id: 7, text: "none".to_owned() }));
-    assert_eq!(double.requests(), ["GET /schemas/ids/2", "GET /subjects/text/versions/1"]);
+    assert_eq!(double.requests(), ["GET /schemas/ids/2", "GET /subjects/text/versions/1?deleted=true"]);
+
+    for (for_good, is_read) in [(false, true), (true, false)] {
+        double.state.lock().expect("no test panics with it").deleted = vec![("text".to_owned(), for_good)];
+        let format = double.registry().avro::<Order>("orders-value", ORDER).expect("a schema");
+        match format.decode(&bytes) {
+            Ok(_) if is_read => {}
+            // That is up to the policy for what cannot be decoded: the registry would say so for ever.
+            Err(SerdeError::Custom(message)) if !is_read => assert!(message.contains("40402"), "{message}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Types that several topics share have versions; what Java's client reads is the first one that it meets.
+#[test]
+fn of_two_versions_of_a_type_the_first_one_counts() {
+    let double = Double::start();
+    let record = |name: &str, fields: &str| format!(r#"{{"type":"record","name":"{name}","fields":[{fields}]}}"#);
+    let reference =
+        |name: &str, subject: &str, version: i32| json!({ "name": name, "subject": subject, "version": version });
+    let old = record("Money", r#"{"name":"of","type":"long"}"#);
+    let new = record("Money", r#"{"name":"of","type":"long"},{"name":"in","type":"string","default":""}"#);
+    double.register("money", json!({ "schema": old }));
+    double.register("money", json!({ "schema": new }));
+    let using = |name: &str, version| {
+        let schema = record(name, r#"{"name":"id","type":"long"},{"name":"sum","type":"Money"}"#);
+        json!({ "schema": schema, "references": [reference("Money", "money", version)] })
+    };
+    double.register("invoice", using("Invoice", 1));
+    double.register("refund", using("Refund", 2));
+    let both = record("Order", r#"{"name":"id","type":"long"},{"name":"of","type":["Invoice","Refund"]}"#);
+    let references = [reference("Invoice", "invoice", 1), reference("Refund", "refund", 1)];
+    let id = double.register("orders-value", json!({ "schema": both, "references": references }));
+    let format = double.registry().avro::<Order>("orders-value", ORDER).expect("a schema");
+    // The second of the two types: its number, and a sum without a currency.
+    let bytes = [&[0][..], &id.to_be_bytes(), &[14, 2, 2, 4]].concat();
+    assert_eq!(format.decode(&bytes), Ok(Order { id: 7, text: "none".to_owned() }));
+    let asked: Vec<_> = double.requests().into_iter().filter(|request| request.contains("money")).collect();
+    assert_eq!(asked, ["GET /subjects/money/versions/1?deleted=true"]);
 }
 
 #[test]
@@ -274,7 +318,8 @@ fn no_worker_starts_over_for_a_schema_that_is_too_large() {
     let double = Double::start();
     let large = |doc: usize| format!(r#"{{"type":"record","name":"Large","doc":"{}","fields":[]}}"#, "x".repeat(doc));
     double.register("large", json!({ "schema": large(1 << 20) }));
-    let reference = |version| json!({ "name": "Large", "subject": "large", "version": version });
+    let name = |version: i32| format!("Large{version}");
+    let reference = |version| json!({ "name": name(version), "subject": "large", "version": version });
     let using = |references: Vec<Value>| json!({ "schema": ORDER, "references": references });
     let id = double.register("orders-value", using(vec![reference(1)]));
     let many = double.register("orders-value", using((1..10_000).map(reference).collect()));
