@@ -47,25 +47,6 @@ fn a_shuffle_costs_no_commit_of_its_own() {
 }
 
 #[test]
-fn the_first_commit_on_a_backlog_has_results() {
-    let mut driver = TestDriver::new(topology());
-    for word in ["a", "b"].iter().cycle().take(10_000) {
-        driver.write_partition("lines", 0, None, word, 1);
-    }
-    driver.trickle(10);
-    driver.wait(Duration::from_millis(10));
-    assert_eq!(driver.commit_count(), 1);
-    assert_eq!(out(&driver), (1..=5).map(|count| (count, 2)).collect());
-    // The next one takes as much as fits into the longest time between two.
-    driver.trickle(10);
-    driver.wait(Duration::from_millis(10));
-    assert_eq!(driver.commit_count(), 1);
-    driver.settle();
-    assert_eq!(out(&driver), (1..=5_000).map(|count| (count, 2)).collect());
-    assert_eq!(driver.read("out").len(), 10_000);
-}
-
-#[test]
 fn workers_that_share_the_tasks_fetch_from_each_other() {
     let mut driver = TestDriver::with_partitions(topology(), &[("lines", 2)]);
     driver.add_worker();

@@ -214,12 +214,6 @@ impl CommitMachine {
         self.is_drained
     }
 
-    /// Whether no transaction has ended yet.
-    #[must_use]
-    pub const fn is_first(&self) -> bool {
-        self.ended_at.is_none()
-    }
-
     /// Commits the open transaction as soon as possible: before a rebalance, at the end, on shutdown.
     /// Holds until it is committed.
     pub const fn request_commit(&mut self) {
@@ -294,9 +288,7 @@ impl CommitMachine {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let State::Open { since, .. } = self.state else { return None };
-        // The first transaction is short: what writes first at a new job's partitions takes its time, and its results
-        // would have to wait for that and for `max`.
-        let latest = since + if self.is_first() { self.policy.min.min(self.policy.max) } else { self.policy.max };
+        let latest = since + self.policy.max;
         let earliest = self.ended_at.map_or(since, |ended_at| ended_at + self.policy.min);
         Some(if self.is_drained { earliest.min(latest) } else { latest })
     }

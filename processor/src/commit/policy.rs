@@ -6,8 +6,7 @@ use std::time::Duration;
 ///
 /// With little load, a record is committed as soon as it is processed, at the cost of two round trips. Under load, the
 /// input that arrives during one commit makes the next transaction larger, and `max` bounds it. Whatever the backlog,
-/// a transaction ends after `max`, or at the limits of its size, far within the transaction timeout. The first one of a
-/// worker ends after `min`, so that a job that starts on a backlog has its first results soon.
+/// a transaction ends after `max`, or at the limits of its size, far within the transaction timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitPolicy {
     /// Shortest time from the end of one transaction to the commit of the next. Each commit writes a marker into each

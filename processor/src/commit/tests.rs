@@ -117,8 +117,7 @@ fn with_nothing_to_read_a_commit_waits_for_min_since_the_last_one() {
 
 #[test]
 fn under_load_a_transaction_ends_at_max_or_at_its_limits() {
-    let mut machine = due();
-    steps(&mut machine, &[Outcome::Done, Outcome::Done]);
+    let mut machine = machine();
     machine.begin(at(1_000));
     machine.handle_drained(false);
     machine.handle_work(1_000, 1_000);
@@ -130,21 +129,4 @@ fn under_load_a_transaction_ends_at_max_or_at_its_limits() {
     assert_eq!(by_records.poll(at(1_001)), Some(Step::Flush));
     machine.handle_work(0, 64 << 20);
     assert_eq!(machine.poll(at(1_001)), Some(Step::Flush));
-}
-
-#[test]
-fn under_load_the_first_transaction_ends_at_min() {
-    let mut machine = machine();
-    machine.begin(at(1_000));
-    machine.handle_drained(false);
-    assert_eq!(machine.next_timeout(), Some(at(1_005)));
-    assert_eq!(machine.poll(at(1_004)), None);
-    assert_eq!(machine.poll(at(1_005)), Some(Step::Flush));
-    machine.handle(Outcome::Done);
-    assert!(matches!(machine.poll(at(1_006)), Some(Step::Commit { .. })));
-    machine.handle(Outcome::Done);
-    assert_eq!(machine.poll(at(1_007)), Some(Step::Confirm));
-
-    machine.begin(at(1_008));
-    assert_eq!(machine.next_timeout(), Some(at(1_108)));
 }

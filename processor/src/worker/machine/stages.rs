@@ -148,11 +148,9 @@ impl Worker {
         }
     }
 
-    /// Whether a commit may take one stage after the other: for a worker that has all tasks and keeps up. The first
-    /// commit does so even on a backlog, as it is short, and the first results come with it.
+    /// Whether a commit may take one stage after the other: for a worker that has all tasks and keeps up.
     fn takes_stages(&self, now: Moment) -> bool {
-        let keeps_up = self.commit.is_drained() || self.commit.is_first();
-        let is_calm = keeps_up && !self.commit.is_requested() && !self.is_stopping;
+        let is_calm = self.commit.is_drained() && !self.commit.is_requested() && !self.is_stopping;
         let keeps_tasks = self.membership.phase == Phase::Assigned && now >= self.stages.rests_until;
         is_calm && keeps_tasks && self.stages.last() > 0 && !self.tasks.makes_calls() && self.has_all_tasks()
     }
